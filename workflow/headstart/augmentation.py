@@ -1,0 +1,71 @@
+"""Named transforms, composed in the order of the configuration.
+
+Everything works on uint8 tensors (3, h, w) and draws from torch's global generator, so that
+a seed decides the result. Training, the sanity galleries and the feature views all call
+`training_transform`; evaluation calls `evaluation_transform`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torchvision.transforms import InterpolationMode, v2
+
+from headstart.config import Transform
+
+if TYPE_CHECKING:
+    import torch
+
+    TensorTransform = Callable[[torch.Tensor], torch.Tensor]
+
+
+def evaluation_transform(image: dict[str, Any]) -> "TensorTransform":
+    """The backbone's own resize and centre crop, to (3, size, size).
+
+    Args:
+        image: the "image" part of backbone/config.json.
+    """
+    return v2.Compose([*_resize(image), v2.CenterCrop(image["size"])])
+
+
+def training_transform(transforms: Sequence[Transform], image: dict[str, Any]) -> "TensorTransform":
+    """The augmentation policy, ending in (3, size, size).
+
+    Without a random crop among the transforms, the picture is framed as in evaluation.
+    """
+    names = [transform.name for transform in transforms]
+    if "random_resized_crop" in names:
+        framing: list[v2.Transform] = []
+    elif "random_crop" in names:
+        framing = _resize(image)
+    else:
+        framing = [*_resize(image), v2.CenterCrop(image["size"])]
+    return v2.Compose([*framing, *(_build(transform, image) for transform in transforms)])
+
+
+def _resize(image: dict[str, Any]) -> list[v2.Transform]:
+    return [v2.Resize(image["resize"], InterpolationMode(image["interpolation"]), antialias=True)]
+
+
+def _build(transform: Transform, image: dict[str, Any]) -> v2.Transform:
+    interpolation = InterpolationMode(image["interpolation"])
+    p: dict[str, Any] = dict(transform.parameters)
+    match transform.name:
+        case "horizontal_flip":
+            return v2.RandomHorizontalFlip(p["p"])
+        case "vertical_flip":
+            return v2.RandomVerticalFlip(p["p"])
+        case "random_resized_crop":
+            return v2.RandomResizedCrop(
+                image["size"], p["scale"], p["ratio"], interpolation, antialias=True
+            )
+        case "random_crop":
+            return v2.RandomCrop(image["size"], p["padding"], padding_mode="reflect")
+        case "color_jitter":
+            return v2.ColorJitter(**p)
+        case "rotation":
+            return v2.RandomRotation(p["degrees"], InterpolationMode.BILINEAR)
+        case "rand_augment":
+            return v2.RandAugment(p["operations"], p["magnitude"])
+        case "trivial_augment":
+            return v2.TrivialAugmentWide()
+    raise ValueError(f"unknown transform {transform.name!r}")

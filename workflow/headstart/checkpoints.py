@@ -1,0 +1,76 @@
+"""The resume state that every finished epoch leaves, and the files of a finished model."""
+
+import hashlib
+import json
+import logging
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    State = dict[str, torch.Tensor]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Progress:
+    """Everything a training needs to go on after its last finished epoch.
+
+    Random numbers need no saved state: each epoch draws from a generator seeded by
+    (run seed, epoch), so an interrupted run draws what an uninterrupted one does.
+    """
+
+    epoch: int = 0
+    model: "State" = field(default_factory=dict)
+    optimizer: dict[str, Any] = field(default_factory=dict)
+    scheduler: dict[str, Any] = field(default_factory=dict)
+    best_epoch: int = 0
+    best_score: tuple[float, float] = (-1.0, 0.0)
+    best_model: "State" = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+    mlflow_run_id: str = ""
+
+
+def digest(value: Any) -> str:
+    """Hex SHA-256 of a JSON-serialisable value, independent of key order."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+class ResumeFile:
+    """A progress file that belongs to one exact training and vanishes when it is done."""
+
+    def __init__(self, path: Path, key: str) -> None:
+        """`key` is the digest of everything that decides the result of the training."""
+        self.path = path
+        self.key = key
+
+    def load(self) -> Progress:
+        """The progress of an interrupted run of the same key, or a fresh start."""
+        import torch
+
+        if not self.path.exists():
+            return Progress()
+        saved = torch.load(self.path, map_location="cpu", weights_only=True)
+        if saved.pop("key") != self.key:
+            logger.info("%s was made with other settings: starting afresh", self.path)
+            return Progress()
+        progress = Progress(**saved)
+        logger.info("going on after epoch %d of the interrupted run", progress.epoch)
+        return progress
+
+    def save(self, progress: Progress) -> None:
+        """Write the state beside its final name, then rename: never half a file."""
+        import torch
+
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_suffix(f".{os.getpid()}.partial")
+        shallow = {name: getattr(progress, name) for name in progress.__dataclass_fields__}
+        torch.save({"key": self.key} | shallow, partial)
+        partial.replace(self.path)
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)

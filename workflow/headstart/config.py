@@ -1,0 +1,341 @@
+"""The experiment as frozen dataclasses, read from YAML and checked against the JSON schema.
+
+The schema (workflow/schemas/config.schema.yaml) is the single source of types, bounds and
+defaults; this module adds the checks that span several keys.
+"""
+
+import functools
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import dacite
+import yaml
+from jsonschema import Draft202012Validator, ValidationError, validators
+
+from headstart import HeadstartError
+
+SCHEMA = Path(__file__).parent.parent / "schemas" / "config.schema.yaml"
+
+
+class ConfigError(HeadstartError):
+    """The configuration is wrong; the text names the key, its value and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    at: float
+    below: str
+    otherwise: str
+
+
+@dataclass(frozen=True)
+class Table:
+    file: str
+    separator: str
+    columns: tuple[str, ...] | None
+    image: str
+    label: str
+    threshold: Threshold | None
+
+
+@dataclass(frozen=True)
+class Split:
+    test: float | str
+    val: float | str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Dataset:
+    source: str
+    split: Split
+    package: str | None = None
+    path: str | None = None
+    table: Table | None = None
+
+
+@dataclass(frozen=True)
+class Backbone:
+    name: str
+    library: str
+    weights: str
+
+
+@dataclass(frozen=True)
+class Image:
+    size: int | None
+    crop_pct: float | None
+    interpolation: str | None
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    cache_size: int | None
+
+
+@dataclass(frozen=True)
+class Transform:
+    """One named augmentation and its parameters, as sorted (name, value) pairs."""
+
+    name: str
+    parameters: tuple[tuple[str, Any], ...] = ()
+
+    @staticmethod
+    def from_dict(raw: dict[str, Any]) -> "Transform":
+        parameters = {key: value for key, value in raw.items() if key != "name"}
+        return Transform(
+            raw["name"],
+            tuple(
+                (k, tuple(v) if isinstance(v, list) else v) for k, v in sorted(parameters.items())
+            ),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"name": self.name} | {
+            k: list(v) if isinstance(v, tuple) else v for k, v in self.parameters
+        }
+
+
+@dataclass(frozen=True)
+class Features:
+    views: int
+
+
+@dataclass(frozen=True)
+class Training:
+    batch_size: int
+    precision: str
+    loss: str
+    label_smoothing: float
+    class_weights: str
+    sampling: str
+    gradient_clip: float | None
+
+
+@dataclass(frozen=True)
+class Phase:
+    train: str
+    stages: int | None
+    epochs: int
+    optimizer: str
+    lr: float
+    head_lr_multiplier: float
+    weight_decay: float
+    momentum: float
+    schedule: str
+    warmup: float
+    step_size: int
+    gamma: float
+    min_lr: float
+
+
+@dataclass(frozen=True)
+class Strategy:
+    init: str
+    phases: tuple[Phase, ...]
+    training: Training
+    augmentation: tuple[Transform, ...]
+
+    @property
+    def from_features(self) -> bool:
+        """Whether the backbone stays frozen throughout, so that its features can be cached."""
+        return self.init == "pretrained" and all(phase.train == "head" for phase in self.phases)
+
+    @property
+    def epochs(self) -> int:
+        return sum(phase.epochs for phase in self.phases)
+
+
+@dataclass(frozen=True)
+class Report:
+    title: str
+
+
+@dataclass(frozen=True)
+class Experiment:
+    experiment: str
+    dataset: Dataset
+    backbone: Backbone
+    image: Image
+    augmentation: tuple[Transform, ...]
+    features: Features
+    training: Training
+    strategies: dict[str, Strategy]
+    seeds: tuple[int, ...]
+    fractions: tuple[float, ...]
+    report: Report
+
+
+T = TypeVar("T")
+_DACITE = dacite.Config(
+    cast=[tuple], strict=True, type_hooks={Transform: Transform.from_dict, float: float}
+)
+
+
+def parse(kind: type[T], raw: dict[str, Any]) -> T:
+    """Build a dataclass of this module from the plain dictionary that `plain` made of it."""
+    return dacite.from_dict(kind, raw, _DACITE)
+
+
+def plain(value: Any) -> Any:
+    """The dataclass as nested plain dictionaries with sorted keys: equal settings, equal text."""
+    if isinstance(value, Transform):
+        return dict(sorted(value.to_dict().items()))
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: plain(getattr(value, name)) for name in sorted(value.__dataclass_fields__)}
+    if isinstance(value, dict):
+        return {key: plain(value[key]) for key in sorted(value)}
+    return value
+
+
+def load(path: str | Path) -> Experiment:
+    """Read one experiment file.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, or breaks a rule of the schema.
+    """
+    try:
+        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); give an experiment file"
+        ) from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: holds no settings; see config/README.md")
+    return from_dict(raw, str(path))
+
+
+def from_dict(raw: dict[str, Any], where: str = "config") -> Experiment:
+    """Check a raw configuration, fill in defaults and freeze it. `raw` stays as it is.
+
+    Raises:
+        ConfigError: in one line, the first key that breaks a rule, its value and the rule.
+    """
+    settings = _copy(raw)
+    errors = sorted(
+        _validator().iter_errors(settings), key=lambda error: len(error.path), reverse=True
+    )
+    if errors:
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        raise ConfigError(f"{where}: {_describe(errors[0])}{more}")
+    shared = settings["training"]
+    for name, strategy in settings["strategies"].items():
+        strategy["training"] = shared | raw["strategies"][name].get("training", {})
+        strategy.setdefault("augmentation", settings["augmentation"])
+    experiment = parse(Experiment, settings)
+    _check(experiment, where)
+    return experiment
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+@functools.cache
+def _validator() -> Draft202012Validator:
+    """A validator that fills in defaults, after the recipe in jsonschema's FAQ."""
+
+    def fill(validator, properties, instance, schema):
+        if isinstance(instance, dict):
+            for name, subschema in properties.items():
+                if "default" in subschema:
+                    instance.setdefault(name, _copy(subschema["default"]))
+        yield from Draft202012Validator.VALIDATORS["properties"](
+            validator, properties, instance, schema
+        )
+
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    return validators.extend(Draft202012Validator, {"properties": fill})(schema)
+
+
+def _describe(error: ValidationError) -> str:
+    """One line for one schema error: the key, its value, what is allowed."""
+    key = _dotted(error.absolute_path)
+    rule, limit = error.validator, error.validator_value
+    if rule in ("additionalProperties", "unevaluatedProperties"):
+        unknown = error.message.split("'")[1]
+        known = ", ".join(sorted(_known_keys(error)))
+        return f"{_dotted([*error.absolute_path, unknown])} is not a known key; allowed: {known}"
+    if rule == "required":
+        missing = error.message.split("'")[1]
+        return f"{_dotted([*error.absolute_path, missing])} is missing"
+    if isinstance(limit, list):
+        limit = " or ".join(str(item) for item in limit)
+    allowed = _ALLOWED.get(str(rule), error.message).format(limit=limit)
+    return f"{key or 'the file'} is {error.instance!r}, but {allowed}"
+
+
+_ALLOWED = {
+    "type": "must be of type {limit}",
+    "enum": "must be {limit}",
+    "minimum": "must be at least {limit}",
+    "maximum": "must be at most {limit}",
+    "exclusiveMinimum": "must be greater than {limit}",
+    "exclusiveMaximum": "must be less than {limit}",
+    "minItems": "must have at least {limit} entries",
+    "maxItems": "must have at most {limit} entries",
+    "minProperties": "must have at least {limit} entry",
+    "minLength": "must not be empty",
+    "uniqueItems": "must not repeat an entry",
+    "pattern": "must match {limit}",
+}
+
+
+def _dotted(path: Any) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.removeprefix(".")
+
+
+def _known_keys(error: ValidationError) -> set[str]:
+    """The keys that the schema allows where `error` found an unknown one."""
+    if error.validator == "additionalProperties":
+        return set(error.schema["properties"])
+    known = set(error.schema["properties"])
+    definitions = _validator().schema["$defs"]
+    for branch in error.schema["allOf"]:
+        if Draft202012Validator(branch["if"]).is_valid(error.instance):
+            then = branch["then"]
+            then = definitions[then["$ref"].rsplit("/", 1)[1]] if "$ref" in then else then
+            known |= set(then["properties"])
+    return known
+
+
+def _check(experiment: Experiment, where: str) -> None:
+    """The rules that span several keys."""
+
+    def require(condition: bool, message: str) -> None:
+        if not condition:
+            raise ConfigError(f"{where}: {message}")
+
+    weightless = experiment.backbone.weights == "none"
+    for name, strategy in experiment.strategies.items():
+        key = f"strategies.{name}"
+        require(
+            not (weightless and strategy.init == "pretrained"),
+            f"{key}.init is 'pretrained', but backbone.weights is 'none'; "
+            "name weights or set init to random",
+        )
+        require(
+            strategy.init == "pretrained" or any(p.train != "head" for p in strategy.phases),
+            f"{key}.phases train only the head of a random backbone; train all, or set init to pretrained",
+        )
+        for index, phase in enumerate(strategy.phases):
+            require(
+                (phase.train == "last_k_stages") == (phase.stages is not None),
+                f"{key}.phases[{index}].stages is {phase.stages!r}, but train is {phase.train!r}; "
+                "stages belongs to last_k_stages, and only there",
+            )
+    for transform in experiment.augmentation:
+        for name, value in transform.parameters:
+            require(
+                not (isinstance(value, tuple) and value[0] > value[1]),
+                f"augmentation.{transform.name}.{name} is {list(value) if isinstance(value, tuple) else value}, "
+                "but the lower bound comes first",
+            )

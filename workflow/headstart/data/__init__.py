@@ -1,0 +1,1 @@
+"""From a source to pixels: sources, manifest, split, cache."""

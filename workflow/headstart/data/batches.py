@@ -1,0 +1,204 @@
+"""Batches for training and validation, from cached images or from cached features.
+
+Order and augmentation of an epoch depend on (seed, epoch) alone, so that a resumed run sees
+exactly the batches of an uninterrupted one, whatever the number of workers.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from headstart.data.cache import ImageCache
+from headstart.devices import Device
+
+if TYPE_CHECKING:
+    from headstart.augmentation import TensorTransform
+
+    Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+class Batches(Protocol):
+    """What `training.fit` reads: input batches on the device with their class indices."""
+
+    steps: int
+
+    def train(self, epoch: int) -> Iterator["Batch"]: ...
+
+    def val(self) -> Iterator["Batch"]: ...
+
+
+def epoch_order(
+    labels: np.ndarray, batch_size: int, sampling: str, seed: int, epoch: int
+) -> list[np.ndarray]:
+    """Positions of one epoch's training examples, batch by batch.
+
+    A last batch of a single example is dropped: BatchNorm cannot use it.
+
+    Args:
+        labels: int64 class indices, shape (n,).
+        sampling: uniform (a permutation) or balanced (with replacement, classes equally often).
+    """
+    rng = np.random.default_rng([seed, epoch])
+    n = len(labels)
+    if sampling == "balanced":
+        weights = 1.0 / np.bincount(labels)[labels]
+        order = rng.choice(n, size=n, p=weights / weights.sum())
+    else:
+        order = rng.permutation(n)
+    batches = [order[start : start + batch_size] for start in range(0, n, batch_size)]
+    return batches[:-1] if len(batches) > 1 and len(batches[-1]) == 1 else batches
+
+
+class _Images(Dataset):
+    """Transformed uint8 images of one pass; a batch's random draws are seeded by its content."""
+
+    def __init__(
+        self, cache: ImageCache, rows: np.ndarray, transform: "TensorTransform", seed: Sequence[int]
+    ) -> None:
+        self.cache, self.rows, self.transform, self.seed = cache, rows, transform, seed
+
+    def __getitems__(self, positions: Sequence[int]) -> torch.Tensor:
+        """uint8 tensor (len(positions), 3, size, size)."""
+        draws = np.random.default_rng([*self.seed, int(positions[0])])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(draws.integers(2**63)))
+            return torch.stack([self.transform(self._image(i)) for i in positions])
+
+    def _image(self, position: int) -> torch.Tensor:
+        return torch.from_numpy(np.array(self.cache[int(self.rows[position])])).permute(2, 0, 1)
+
+
+def _as_is(batch: torch.Tensor) -> torch.Tensor:
+    return batch
+
+
+class Normalizer:
+    """Turns uint8 images (n, 3, h, w) into normalised floats on the device, and back."""
+
+    def __init__(self, image: dict[str, Any], device: Device) -> None:
+        self.device = device.type
+        self.mean = torch.tensor(image["mean"], device=self.device).view(1, 3, 1, 1)
+        self.std = torch.tensor(image["std"], device=self.device).view(1, 3, 1, 1)
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        images = images.to(self.device, non_blocking=True).to(memory_format=torch.channels_last)
+        return (images.float() / 255 - self.mean) / self.std
+
+    def undo(self, images: torch.Tensor) -> torch.Tensor:
+        """The uint8 images (n, 3, h, w) behind normalised ones."""
+        return ((images * self.std + self.mean) * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+def image_batches(
+    cache: ImageCache,
+    rows: np.ndarray,
+    order: Sequence[np.ndarray],
+    transform: "TensorTransform",
+    normalize: Normalizer,
+    seed: Sequence[int] = (0,),
+    workers: int = 0,
+) -> Iterator[torch.Tensor]:
+    """Normalised batches (n, 3, size, size) of cached images, in the given order.
+
+    Args:
+        rows: cache rows, shape (n,); `order` holds positions in it.
+        seed: decides the augmentation together with the batch's first position.
+    """
+    loader = DataLoader(
+        _Images(cache, rows, transform, seed),
+        batch_sampler=order,  # type: ignore[arg-type]
+        collate_fn=_as_is,
+        num_workers=workers,
+        pin_memory=normalize.device == "cuda",
+    )
+    for images in loader:
+        yield normalize(images)
+
+
+def consecutive(n: int, batch_size: int) -> list[np.ndarray]:
+    """Positions 0 to n - 1 in batches."""
+    return [np.arange(start, min(start + batch_size, n)) for start in range(0, n, batch_size)]
+
+
+class ImageBatches:
+    """Training and validation batches from the image cache."""
+
+    def __init__(
+        self,
+        cache: ImageCache,
+        rows: dict[str, np.ndarray],
+        labels: dict[str, np.ndarray],
+        transforms: dict[str, "TensorTransform"],
+        normalize: Normalizer,
+        batch_size: int,
+        sampling: str,
+        seed: int,
+        workers: int = 0,
+    ) -> None:
+        """`rows`, `labels` and `transforms` each have a "train" and a "val" entry."""
+        self.cache, self.rows, self.labels, self.transforms = cache, rows, labels, transforms
+        self.normalize, self.batch_size, self.sampling = normalize, batch_size, sampling
+        self.seed, self.workers = seed, workers
+        self.steps = len(epoch_order(labels["train"], batch_size, sampling, seed, 0))
+
+    def train(self, epoch: int) -> Iterator["Batch"]:
+        order = epoch_order(self.labels["train"], self.batch_size, self.sampling, self.seed, epoch)
+        yield from self._batches("train", order, [self.seed, epoch])
+
+    def val(self) -> Iterator["Batch"]:
+        yield from self._batches("val", consecutive(len(self.rows["val"]), self.batch_size), [0])
+
+    def _batches(
+        self, part: str, order: Sequence[np.ndarray], seed: Sequence[int]
+    ) -> Iterator["Batch"]:
+        images = image_batches(
+            self.cache,
+            self.rows[part],
+            order,
+            self.transforms[part],
+            self.normalize,
+            seed,
+            self.workers,
+        )
+        for positions, batch in zip(order, images, strict=True):
+            targets = torch.from_numpy(self.labels[part][positions])
+            yield batch, targets.to(self.normalize.device)
+
+
+class FeatureBatches:
+    """Training and validation batches from cached features (views, n, d).
+
+    Each epoch shows each training image in one of its views, drawn anew; validation always
+    sees the plain view.
+    """
+
+    def __init__(
+        self,
+        features: np.ndarray,
+        rows: dict[str, np.ndarray],
+        labels: dict[str, np.ndarray],
+        device: Device,
+        batch_size: int,
+        sampling: str,
+        seed: int,
+    ) -> None:
+        """`rows` (into the second axis of `features`) and `labels` have "train" and "val"."""
+        self.device, self.labels = device.type, labels
+        self.batch_size, self.sampling, self.seed = batch_size, sampling, seed
+        self.training = torch.from_numpy(features[:, rows["train"]]).to(self.device)
+        self.validation = torch.from_numpy(features[0, rows["val"]]).to(self.device)
+        self.targets = {k: torch.tensor(v, device=self.device) for k, v in labels.items()}
+        self.steps = len(epoch_order(labels["train"], batch_size, sampling, seed, 0))
+
+    def train(self, epoch: int) -> Iterator["Batch"]:
+        views, n, _ = self.training.shape
+        chosen = np.random.default_rng([self.seed, epoch, 1]).integers(views, size=n)
+        order = epoch_order(self.labels["train"], self.batch_size, self.sampling, self.seed, epoch)
+        for positions in order:
+            yield self.training[chosen[positions], positions], self.targets["train"][positions]
+
+    def val(self) -> Iterator["Batch"]:
+        yield self.validation, self.targets["val"]

@@ -1,0 +1,221 @@
+"""Which device a job computes on, and how it computes there.
+
+A job leases its GPUs through one lock file per device before torch is imported. The kernel
+frees a lock whose holder dies, so a killed job never blocks a device.
+"""
+
+import contextlib
+import ctypes
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from headstart import HeadstartError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+logger = logging.getLogger(__name__)
+
+_POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where a run computes: torch device string, hardware name and UUID, precision, threads."""
+
+    type: str
+    name: str
+    uuid: str
+    precision: str
+    threads: int
+
+    def __str__(self) -> str:
+        where = self.name if self.type == "cuda" else f"CPU ({self.name}), {self.threads} threads"
+        return f"{where}, {self.precision}, channels_last"
+
+
+def visible() -> list[tuple[str, str]]:
+    """The GPUs this process may use, as (value for CUDA_VISIBLE_DEVICES, lock name) pairs.
+
+    CUDA_VISIBLE_DEVICES bounds the pool where it is set. Locks are named by UUID, so that two
+    schedulers' different numbering of one machine's devices never makes two names for one.
+    """
+    uuids = _uuids()
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if allowed is None:
+        return [(str(index), uuid) for index, uuid in enumerate(uuids)]
+    tokens = [token.strip() for token in allowed.split(",") if token.strip()]
+    known = {str(index): uuid for index, uuid in enumerate(uuids)}
+    return [(token, known.get(token, token)) for token in tokens if token != "-1"]
+
+
+def _uuids() -> list[str]:
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return []
+    try:
+        return [
+            str(pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetHandleByIndex(index)))
+            for index in range(pynvml.nvmlDeviceGetCount())
+        ]
+    finally:
+        pynvml.nvmlShutdown()
+
+
+@contextlib.contextmanager
+def lease(count: int, locks: Path | None = None) -> Iterator[list[str]]:
+    """Hold `count` GPUs for this process and make only them visible to it.
+
+    Must be entered before torch is imported. With count 0, or on a machine without a GPU, the
+    job runs on the CPU. Under Slurm, as many devices as asked for are taken as assigned.
+
+    Args:
+        locks: folder of the lock files; by default one per user in the temporary folder.
+
+    Yields:
+        The leased devices as CUDA_VISIBLE_DEVICES names them; empty for the CPU.
+
+    Raises:
+        HeadstartError: more devices are asked for than are visible.
+    """
+    pool = visible() if count else []
+    if not pool:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        logger.info("no GPU %s: computing on the CPU", "is visible" if count else "was asked for")
+        yield []
+        return
+    if len(pool) < count:
+        raise HeadstartError(
+            f"the job asks for {count} GPUs, but {len(pool)} are visible; lower gpu in its resources"
+        )
+    if "SLURM_JOB_ID" in os.environ and len(pool) == count:
+        yield [name for name, _ in pool]
+        return
+    folder = locks or Path(tempfile.gettempdir()) / f"headstart-devices-{os.getuid()}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as held:
+        names = _acquire(pool, count, folder, held)
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names)
+        logger.info("leased GPU %s", ", ".join(names))
+        yield names
+
+
+def _acquire(
+    pool: list[tuple[str, str]], count: int, folder: Path, held: contextlib.ExitStack
+) -> list[str]:
+    """Take `count` free devices together or none of them, waiting until that works."""
+    waiting = False
+    while True:
+        with contextlib.ExitStack() as attempt:
+            names = []
+            for name, uuid in pool:
+                lock = FileLock(folder / f"{uuid}.lock", timeout=0)
+                with contextlib.suppress(Timeout):
+                    attempt.enter_context(lock)
+                    names.append(name)
+                if len(names) == count:
+                    held.push(attempt.pop_all())
+                    return names
+        if not waiting:
+            logger.info("all %d GPUs are taken: waiting for a free one", len(pool))
+            waiting = True
+        time.sleep(_POLL_SECONDS)
+
+
+def open_device(precision: str, threads: int) -> Device:
+    """Set up torch on the leased GPU, or on the CPU, and say what it will compute with.
+
+    Args:
+        precision: auto, fp32 or bf16; auto is bf16 where the hardware multiplies bf16.
+        threads: CPU threads of this job.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    if torch.cuda.is_available():
+        torch.backends.cudnn.benchmark = True
+        properties = torch.cuda.get_device_properties(0)
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+        name, uuid, kind = properties.name, f"GPU-{properties.uuid}", "cuda"
+    else:
+        _keep_freed_memory()
+        fast = bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+        name, uuid, kind = _cpu_name(), "", "cpu"
+    chosen = ("bf16" if fast else "fp32") if precision == "auto" else precision
+    device = Device(kind, name, uuid, chosen, threads)
+    logger.info("%s", device)
+    return device
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc reuse freed activations; giving each back to the kernel costs a fifth of a step."""
+    mmap_max, trim_threshold = -4, -1
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, 2**31 - 1)
+
+
+def _cpu_name() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return "unknown"
+
+
+def place(model: "nn.Module", device: Device) -> "nn.Module":
+    """Move a model to the device in the layout and precision that are fastest there.
+
+    On a CPU, bf16 speeds up dense convolutions but slows depthwise ones several-fold, so these
+    stay in fp32.
+    """
+    import torch
+    from torch import nn
+
+    model = model.to(device.type).to(memory_format=torch.channels_last)
+    if device.type == "cpu" and device.precision == "bf16":
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d) and module.groups > 1:
+                module.forward = _in_fp32(module.forward)  # type: ignore[method-assign]
+    return model
+
+
+def _in_fp32(forward):  # type: ignore[no-untyped-def]
+    import torch
+
+    def wrapped(x: "torch.Tensor") -> "torch.Tensor":
+        with torch.autocast("cpu", enabled=False):
+            return forward(x.float())
+
+    return wrapped
+
+
+def autocast(device: Device) -> "torch.autocast":
+    """The mixed-precision context of this device's precision."""
+    import torch
+
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.precision == "bf16")
+
+
+def peak_memory_bytes(device: Device) -> int:
+    """Most memory this process held: allocated on the GPU, or resident on the CPU."""
+    if device.type == "cuda":
+        import torch
+
+        return int(torch.cuda.max_memory_allocated())
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

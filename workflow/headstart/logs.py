@@ -1,0 +1,45 @@
+"""Logging of one job: to its log file and to the terminal, tracebacks included."""
+
+import contextlib
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from headstart import HeadstartError
+
+logger = logging.getLogger("headstart")
+
+
+@contextlib.contextmanager
+def job(log_file: str | Path) -> Iterator[None]:
+    """Send messages to `log_file` and stderr while the block runs.
+
+    A HeadstartError ends the process with its one line; any other exception goes to both
+    places with its traceback.
+    """
+    handlers: list[logging.Handler] = [
+        logging.FileHandler(log_file, mode="w", encoding="utf-8"),
+        logging.StreamHandler(sys.stderr),
+    ]
+    handlers[0].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handlers[1].setFormatter(logging.Formatter("  %(message)s"))
+    root = logging.getLogger()
+    root.setLevel(logging.WARNING)
+    logger.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    for handler in handlers:
+        root.addHandler(handler)
+    try:
+        yield
+    except HeadstartError as error:
+        logger.error("error: %s", error)
+        sys.exit(1)
+    except Exception:
+        logger.exception("the job failed")
+        sys.exit(1)
+    finally:
+        for handler in handlers:
+            handler.flush()

@@ -1,0 +1,22 @@
+"""What can be known to fail before any job starts, checked without importing torch."""
+
+from headstart import HeadstartError, backbones, weights
+from headstart.config import ConfigError, Experiment
+from headstart.data import sources, splits
+
+
+def check(experiment: Experiment, where: str) -> None:
+    """Check the backbone's name, its weights and the images behind an experiment.
+
+    Raises:
+        ConfigError: one line, led by the configuration file.
+    """
+    try:
+        backbones.require_known(experiment.backbone)
+        weights.require_available(experiment.backbone)
+        listing = sources.list_images(experiment.dataset)
+        splits.check_counts(listing.label, experiment.dataset.split)
+    except ConfigError:
+        raise
+    except HeadstartError as error:
+        raise ConfigError(f"{where}: {error}") from None

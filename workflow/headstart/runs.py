@@ -1,0 +1,330 @@
+"""One run, from its input files to its output files: model, history, run.json, MLflow."""
+
+import json
+import logging
+import subprocess
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from headstart import __version__, config, devices
+from headstart.checkpoints import Progress, ResumeFile, digest
+from headstart.data import splits
+from headstart.data.cache import ImageCache
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from headstart.data.batches import Batches
+    from headstart.tracking import RunLog
+
+logger = logging.getLogger(__name__)
+
+_LIBRARIES = ("mlflow", "numpy", "timm", "torch", "torchvision")
+
+
+@dataclass(frozen=True)
+class RunName:
+    """What tells a run from the others of its experiment."""
+
+    experiment: str
+    strategy: str
+    fraction: float
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.strategy}/fraction-{self.fraction}/seed-{self.seed}"
+
+
+@dataclass(frozen=True)
+class TrainingFiles:
+    """What a training reads. There is no test image's label among it.
+
+    `features` and `features_meta` are None for a strategy that trains from images.
+    """
+
+    backbone: Path
+    weights: Path
+    train_val: Path
+    classes: Path
+    images: Path
+    index: Path
+    tracking: Path
+    features: Path | None = None
+    features_meta: Path | None = None
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What a training writes. `resume` is gone when the training is done."""
+
+    model: Path
+    history: Path
+    run: Path
+    resume: Path
+
+
+@dataclass(frozen=True)
+class _Examples:
+    """The training and validation images of a run: cache rows and class indices by part."""
+
+    classes: list[str]
+    frame: pd.DataFrame
+    rows: dict[str, np.ndarray]
+    labels: dict[str, np.ndarray]
+
+
+def train(
+    name: RunName,
+    strategy: config.Strategy,
+    files: TrainingFiles,
+    outputs: RunFiles,
+    threads: int,
+) -> None:
+    """Train one run and leave its files; an interrupted one goes on where it stopped.
+
+    Raises:
+        HeadstartError: training diverged, or a file does not fit the others.
+    """
+    from headstart import tracking, training
+
+    device = devices.open_device(strategy.training.precision, threads)
+    description = json.loads(files.backbone.read_text())
+    cache = ImageCache.open(files.images, files.index)
+    examples = _examples(files, cache, name)
+    made_by = _provenance(name, strategy, description, examples, device)
+    resume = ResumeFile(outputs.resume, digest(made_by))
+    model, batches = _prepare(name, strategy, files, cache, examples, description, device)
+    loss = training.loss_function(strategy.training, examples.labels["train"], device)
+    store = tracking.read(files.tracking)
+    log: RunLog | None = None
+
+    def begin(progress: Progress) -> None:
+        nonlocal log
+        if progress.mlflow_run_id:
+            log = tracking.RunLog.open(store, progress.mlflow_run_id)
+            return
+        settings = {key: made_by[key] for key in ("strategy", "backbone", "fraction", "seed")}
+        log = tracking.RunLog.start(store, str(name), settings, _tags(name, made_by))
+        log.dataset(examples.frame, name.experiment, str(files.train_val))
+        progress.mlflow_run_id = log.run_id
+
+    def on_epoch(row: dict[str, float]) -> None:
+        assert log is not None
+        epoch = int(row["epoch"])
+        log.metrics({k: v for k, v in row.items() if k not in ("epoch", "phase")}, step=epoch)
+
+    progress = training.fit(
+        model, batches, strategy, loss, device, name.seed, resume, begin, on_epoch
+    )
+    whole = _whole_model(progress, strategy, description, files, examples)
+    _write(name, strategy, files, outputs, progress, made_by, examples, device, whole)
+    assert log is not None
+    log.files([outputs.run, outputs.history])
+    log.model(whole, _input_example(cache, examples, description))
+    log.end()
+    resume.remove()
+
+
+def _examples(files: TrainingFiles, cache: ImageCache, name: RunName) -> _Examples:
+    classes = json.loads(files.classes.read_text())
+    frame = pd.read_csv(files.train_val, dtype=str, keep_default_na=False)
+    chosen = splits.take_fraction(frame[frame.split == "train"], name.fraction, name.seed)
+    parts = {"train": chosen, "val": frame[frame.split == "val"]}
+    index = {label: position for position, label in enumerate(classes)}
+    return _Examples(
+        classes=classes,
+        frame=pd.concat(list(parts.values()), ignore_index=True),
+        rows={part: cache.positions(list(rows.id)) for part, rows in parts.items()},
+        labels={part: rows.label.map(index).to_numpy(np.int64) for part, rows in parts.items()},
+    )
+
+
+def _prepare(
+    name: RunName,
+    strategy: config.Strategy,
+    files: TrainingFiles,
+    cache: ImageCache,
+    examples: _Examples,
+    description: dict[str, Any],
+    device: devices.Device,
+) -> tuple["nn.Module", "Batches"]:
+    """The model to train and its batches: a head on features, or everything on images."""
+    import torch
+    from torch import nn
+
+    from headstart import augmentation, backbones
+    from headstart.data.batches import FeatureBatches, ImageBatches, Normalizer
+
+    settings = strategy.training
+    n_classes = len(examples.classes)
+    if files.features is not None:
+        torch.manual_seed(name.seed)
+        head = backbones.new_head(description["num_features"], n_classes)
+        features = np.load(files.features, mmap_mode="r")
+        model: nn.Module = nn.Sequential()
+        model.add_module("head", head)
+        return model.to(device.type), FeatureBatches(
+            features,
+            examples.rows,
+            examples.labels,
+            device,
+            settings.batch_size,
+            settings.sampling,
+            name.seed,
+        )
+    weights = files.weights if strategy.init == "pretrained" else None
+    model = devices.place(backbones.build(description, n_classes, weights, name.seed), device)
+    image = description["image"]
+    transforms = {
+        "train": augmentation.training_transform(strategy.augmentation, image),
+        "val": augmentation.evaluation_transform(image),
+    }
+    return model, ImageBatches(
+        cache,
+        examples.rows,
+        examples.labels,
+        transforms,
+        Normalizer(image, device),
+        settings.batch_size,
+        settings.sampling,
+        name.seed,
+        workers=device.threads if device.type == "cuda" else 0,
+    )
+
+
+def _whole_model(
+    progress: Progress,
+    strategy: config.Strategy,
+    description: dict[str, Any],
+    files: TrainingFiles,
+    examples: _Examples,
+) -> "nn.Module":
+    """The best epoch's model, backbone and head, in eval mode on the CPU."""
+    from headstart import backbones
+
+    weights = files.weights if files.features is not None else None
+    model = backbones.build(description, len(examples.classes), weights, seed=0)
+    if files.features is not None:
+        head = model.get_submodule(backbones.head_name(model))
+        head.load_state_dict({k.removeprefix("head."): v for k, v in progress.best_model.items()})
+    else:
+        model.load_state_dict(progress.best_model)
+    return model.eval()
+
+
+def _provenance(
+    name: RunName,
+    strategy: config.Strategy,
+    description: dict[str, Any],
+    examples: _Examples,
+    device: devices.Device,
+) -> dict[str, Any]:
+    """Everything that decides a run's result."""
+    return {
+        "strategy": config.plain(strategy),
+        "backbone": description,
+        "fraction": name.fraction,
+        "seed": name.seed,
+        "split_hash": splits.split_hash(examples.frame),
+        "versions": {"headstart": __version__} | {name: metadata.version(name) for name in _LIBRARIES},
+        "device": asdict(device),
+    }
+
+
+def git_commit() -> str:
+    """The commit of this checkout, with -dirty when files differ from it; empty outside git."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    folder = Path(__file__).parent
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
+
+
+def _tags(name: RunName, made_by: dict[str, Any]) -> dict[str, str]:
+    return {
+        "strategy": name.strategy,
+        "seed": str(name.seed),
+        "fraction": str(name.fraction),
+        "config_hash": digest([made_by["strategy"], made_by["backbone"]]),
+        "split_hash": made_by["split_hash"],
+        "git_commit": git_commit(),
+        "device": made_by["device"]["name"],
+    }
+
+
+def _write(
+    name: RunName,
+    strategy: config.Strategy,
+    files: TrainingFiles,
+    outputs: RunFiles,
+    progress: Progress,
+    made_by: dict[str, Any],
+    examples: _Examples,
+    device: devices.Device,
+    whole: "nn.Module",
+) -> None:
+    from safetensors.torch import save_file
+
+    from headstart import strategies
+
+    save_file({k: v.contiguous() for k, v in whole.state_dict().items()}, outputs.model)
+    history = pd.DataFrame(progress.history).astype({"epoch": int, "phase": int})
+    history.to_csv(outputs.history, index=False)
+    meta = json.loads(files.features_meta.read_text()) if files.features_meta else {"seconds": 0.0}
+    parameters = dict(whole.named_parameters())
+    trained = {
+        n
+        for phase in strategy.phases
+        for part in strategies.trainable_names(whole, phase)
+        for n in part
+    }
+    tags = _tags(name, made_by)
+    description = made_by["backbone"]
+    run = asdict(name) | {
+        "config_hash": tags["config_hash"],
+        "split_hash": tags["split_hash"],
+        "settings": {"strategy": made_by["strategy"], "backbone": description},
+        "versions": made_by["versions"],
+        "git_commit": tags["git_commit"],
+        "device": device.name,
+        "device_uuid": device.uuid,
+        "precision": device.precision,
+        "threads": device.threads,
+        "weights": description["weights"] if strategy.init == "pretrained" else "random",
+        "weights_sha256": description["weights_sha256"] if strategy.init == "pretrained" else "",
+        "n_train": len(examples.labels["train"]),
+        "n_val": len(examples.labels["val"]),
+        "epochs": strategy.epochs,
+        "best_epoch": progress.best_epoch,
+        "train_seconds": float(history.seconds.sum()),
+        "feature_seconds": meta["seconds"],
+        "images_per_second": float(history.images_per_second.median()),
+        "peak_memory_bytes": devices.peak_memory_bytes(device),
+        "trainable_parameters": sum(parameters[n].numel() for n in trained),
+        "parameters": sum(p.numel() for p in parameters.values()),
+        "mlflow_run_id": progress.mlflow_run_id,
+    }
+    outputs.run.write_text(json.dumps(run, indent=2, sort_keys=True) + "\n")
+
+
+def _input_example(
+    cache: ImageCache, examples: _Examples, description: dict[str, Any]
+) -> np.ndarray:
+    """Two normalised training images, float32 (2, 3, size, size)."""
+    import torch
+
+    from headstart import augmentation
+    from headstart.data.batches import Normalizer
+
+    transform = augmentation.evaluation_transform(description["image"])
+    images = [torch.from_numpy(np.array(cache[int(row)])) for row in examples.rows["train"][:2]]
+    stacked = torch.stack([transform(image.permute(2, 0, 1)) for image in images])
+    cpu = devices.Device("cpu", "", "", "fp32", 1)
+    return Normalizer(description["image"], cpu)(stacked).contiguous().numpy()

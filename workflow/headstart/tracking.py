@@ -1,0 +1,219 @@
+"""MLflow as an index of the results: one parent run per experiment, one run per training."""
+
+import json
+import os
+import sqlite3
+import time
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from headstart import HeadstartError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from mlflow import MlflowClient
+    from mlflow.entities import Experiment
+    from torch import nn
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+def uri(folder: Path) -> str:
+    """The SQLite store in `folder`, unless MLFLOW_TRACKING_URI names another."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}"
+
+
+def prepare(folder: Path, experiment: str) -> dict[str, str]:
+    """Make the store, the experiment and its parent run, or find them.
+
+    Several processes that open a database which is not there yet can break it, so this runs
+    once before any job logs, under a lock.
+
+    Args:
+        folder: holds mlflow.db and the artifacts.
+
+    Returns:
+        uri, experiment_id and parent_run_id.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    store = uri(folder)
+    with FileLock(folder / ".lock"):
+        if store.startswith("sqlite:///"):
+            _prepare_database(store)
+        client = _client(store)
+        found = client.get_experiment_by_name(experiment) or _create_experiment(
+            client, experiment, None if not store.startswith("sqlite") else folder
+        )
+        query = "tags.`headstart.kind` = 'experiment'"
+        parents = client.search_runs([found.experiment_id], query, max_results=1)
+        parent = parents[0] if parents else _create_parent(client, found)
+    return {
+        "uri": store,
+        "experiment_id": found.experiment_id,
+        "parent_run_id": parent.info.run_id,
+    }
+
+
+def _client(uri: str) -> "MlflowClient":
+    import mlflow
+
+    mlflow.set_tracking_uri(uri)
+    return mlflow.MlflowClient()
+
+
+def _prepare_database(uri: str) -> None:
+    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
+
+    path = uri.removeprefix("sqlite:///")
+    if not Path(path).exists():
+        _initialize_tables(create_sqlalchemy_engine(uri))
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA journal_mode=wal")
+
+
+def _create_experiment(client: "MlflowClient", name: str, folder: Path | None) -> "Experiment":
+    location = (folder / "artifacts" / name).resolve().as_uri() if folder else None
+    return client.get_experiment(client.create_experiment(name, artifact_location=location))
+
+
+def _create_parent(client: "MlflowClient", experiment: "Experiment") -> Any:
+    tags = {"headstart.kind": "experiment", "mlflow.runName": experiment.name}
+    return client.create_run(experiment.experiment_id, tags=tags)
+
+
+def flatten(settings: Any, prefix: str = "") -> dict[str, str]:
+    """Nested settings as dotted names and text: {"a": {"b": [1]}} -> {"a.b.0": "1"}."""
+    if isinstance(settings, dict):
+        items: Iterable[tuple[Any, Any]] = settings.items()
+    elif isinstance(settings, list | tuple):
+        items = enumerate(settings)
+    else:
+        return {prefix: str(settings)}
+    flat: dict[str, str] = {}
+    for key, value in items:
+        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+@dataclass(frozen=True)
+class RunLog:
+    """One MLflow run; `open` continues it by its id, `start` makes a new one."""
+
+    client: "MlflowClient"
+    run_id: str
+
+    @staticmethod
+    def open(tracking: dict[str, str], run_id: str) -> "RunLog":
+        """Continue a run.
+
+        Raises:
+            HeadstartError: the store no longer has it.
+        """
+        from mlflow.exceptions import MlflowException
+
+        client = _client(tracking["uri"])
+        try:
+            client.update_run(run_id, status="RUNNING")
+        except MlflowException:
+            raise HeadstartError(
+                f"MLflow run {run_id} is not in {tracking['uri']}: was the store deleted? "
+                "Rerun with --forcerun tracking_init train_from_features train_from_images"
+            ) from None
+        return RunLog(client, run_id)
+
+    @staticmethod
+    def start(
+        tracking: dict[str, str], key: str, settings: dict[str, Any], tags: dict[str, str]
+    ) -> "RunLog":
+        """A new run under the experiment's parent run; older runs of the same key are superseded.
+
+        Args:
+            key: names the run within its experiment: strategy/fraction/seed.
+        """
+        from mlflow.entities import Param, RunTag
+
+        client = _client(tracking["uri"])
+        experiment = [tracking["experiment_id"]]
+        query = f"tags.`headstart.run` = '{key}' and tags.`headstart.superseded` = 'false'"
+        older = client.search_runs(experiment, query)
+        run_id = client.create_run(experiment[0], run_name=key).info.run_id
+        tags = tags | {
+            "headstart.kind": "run",
+            "headstart.run": key,
+            "headstart.superseded": "false",
+            "mlflow.parentRunId": tracking["parent_run_id"],
+        }
+        parameters = [Param(name, value[:6000]) for name, value in flatten(settings).items()]
+        client.log_batch(
+            run_id, params=parameters[:100], tags=[RunTag(*tag) for tag in tags.items()]
+        )
+        for begin in range(100, len(parameters), 100):
+            client.log_batch(run_id, params=parameters[begin : begin + 100])
+        for run in older:
+            client.set_tag(run.info.run_id, "headstart.superseded", "true")
+            client.set_tag(run.info.run_id, "headstart.superseded_by", run_id)
+        return RunLog(client, run_id)
+
+    def metrics(self, values: dict[str, float], step: int = 0) -> None:
+        """Log all values in one call."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        batch = [Metric(name, float(value), now, step) for name, value in values.items()]
+        self.client.log_batch(self.run_id, metrics=batch)
+
+    def describe(self, text: str) -> None:
+        """Set the description that the MLflow UI shows on the run's page."""
+        self.client.set_tag(self.run_id, "mlflow.note.content", text)
+
+    def files(self, paths: Iterable[Path], folder: str | None = None) -> None:
+        for path in paths:
+            self.client.log_artifact(self.run_id, str(path), folder)
+
+    def dataset(self, frame: "pd.DataFrame", name: str, source: str) -> None:
+        """Log the images and labels that the run trained on as its input."""
+        import mlflow
+        from mlflow.entities import DatasetInput, InputTag
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # two of MLflow's source types claim a local path
+            data = mlflow.data.from_pandas(frame, source=source, name=name, targets="label")
+        tags = [InputTag("mlflow.data.context", "training")]
+        self.client.log_inputs(self.run_id, [DatasetInput(data._to_mlflow_entity(), tags)])
+
+    def model(self, model: "nn.Module", example: "np.ndarray") -> None:
+        """Log the model with its signature.
+
+        Args:
+            example: normalised images (n >= 2, 3, size, size), float32.
+        """
+        import mlflow
+        import torch
+        from mlflow.models import infer_signature
+
+        model = model.cpu().eval()
+        with torch.inference_mode():
+            output = model(torch.from_numpy(example)).numpy()
+        with mlflow.start_run(run_id=self.run_id):
+            mlflow.pytorch.log_model(
+                model,
+                name="model",
+                signature=infer_signature(example, output),
+                input_example=example,
+                pip_requirements=["torch", "torchvision", "timm"],
+            )
+
+    def end(self, failed: bool = False) -> None:
+        self.client.set_terminated(self.run_id, "FAILED" if failed else "FINISHED")
+
+
+def read(path: Path) -> dict[str, str]:
+    """The content of tracking.json."""
+    tracking: dict[str, str] = json.loads(path.read_text())
+    return tracking

@@ -1,0 +1,207 @@
+"""The training loop: phases, epochs, steps."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from headstart import HeadstartError, backbones, devices, strategies
+from headstart.checkpoints import Progress, ResumeFile
+from headstart.config import Strategy, Training
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from headstart.data.batches import Batches
+
+    Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+logger = logging.getLogger(__name__)
+
+
+def loss_function(settings: Training, labels: np.ndarray, device: devices.Device) -> "Loss":
+    """The loss of logits (n, K) and class indices (n,), a mean over the batch.
+
+    Args:
+        labels: training class indices, shape (n,); they set the balanced class weights
+            n / (K * count), as scikit-learn has them.
+    """
+    counts = np.bincount(labels)
+    weights = None
+    if settings.class_weights == "balanced":
+        balanced = len(labels) / (len(counts) * counts)
+        weights = torch.tensor(balanced, dtype=torch.float32, device=device.type)
+    smoothing = settings.label_smoothing
+    if settings.loss == "cross_entropy":
+        return lambda logits, targets: F.cross_entropy(
+            logits, targets, weight=weights, label_smoothing=smoothing
+        )
+
+    def bce(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        wanted = F.one_hot(targets, logits.shape[1]).float()
+        wanted = wanted * (1 - smoothing) + smoothing / logits.shape[1]
+        return F.binary_cross_entropy_with_logits(logits, wanted, weight=weights)
+
+    return bce
+
+
+def probabilities(logits: torch.Tensor, loss: str) -> torch.Tensor:
+    """Class probabilities (n, K) that belong to the loss: softmax, or sigmoids made to sum to 1."""
+    if loss == "cross_entropy":
+        return logits.softmax(1)
+    scores = logits.sigmoid()
+    return scores / scores.sum(1, keepdim=True)
+
+
+def fit(
+    model: "nn.Module",
+    batches: "Batches",
+    strategy: Strategy,
+    loss: "Loss",
+    device: devices.Device,
+    seed: int,
+    resume: ResumeFile,
+    begin: Callable[[Progress], None],
+    on_epoch: Callable[[dict[str, float]], None],
+) -> Progress:
+    """Train through all phases, going on from a resume file where there is one.
+
+    The kept model is that of the epoch with the highest validation accuracy, the lower
+    validation loss deciding between equals.
+
+    Args:
+        model: on the device; holds the last epoch's weights afterwards.
+        begin: called once before the first step; may set `mlflow_run_id`.
+        on_epoch: receives each new row of the history.
+
+    Returns:
+        The progress after the last epoch: history, best model and its epoch.
+
+    Raises:
+        HeadstartError: the loss is not finite.
+    """
+    progress = resume.load()
+    if progress.epoch:
+        model.load_state_dict(progress.model)
+    begin(progress)
+    first = 1
+    for index, phase in enumerate(strategy.phases):
+        last = first + phase.epochs - 1
+        if progress.epoch < last:
+            optimizer = strategies.begin_phase(model, phase)
+            schedule = strategies.scheduler(optimizer, phase, batches.steps)
+            if progress.epoch >= first:
+                optimizer.load_state_dict(progress.optimizer)
+                schedule.load_state_dict(progress.scheduler)
+            for epoch in range(max(first, progress.epoch + 1), last + 1):
+                torch.manual_seed(int(np.random.default_rng([seed, epoch, 2]).integers(2**63)))
+                row: dict[str, float] = {"epoch": epoch, "phase": index}
+                row["lr"] = optimizer.param_groups[0]["lr"]
+                clip = strategy.training.gradient_clip
+                row |= _train_epoch(model, batches, epoch, optimizer, schedule, loss, device, clip)
+                row |= _validate(model, batches, loss, device)
+                row["seconds"] = row.pop("train_seconds") + row.pop("val_seconds")
+                _require_finite(row, index)
+                _remember(progress, row, model, optimizer, schedule)
+                resume.save(progress)
+                on_epoch(row)
+        first = last + 1
+    return progress
+
+
+def _train_epoch(
+    model: "nn.Module",
+    batches: "Batches",
+    epoch: int,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    loss: "Loss",
+    device: devices.Device,
+    gradient_clip: float | None,
+) -> dict[str, float]:
+    backbones.train_mode(model)
+    total = torch.zeros((), dtype=torch.float64, device=device.type)
+    correct = torch.zeros((), dtype=torch.int64, device=device.type)
+    seen = 0
+    started = time.perf_counter()
+    bar = tqdm(batches.train(epoch), f"epoch {epoch}", batches.steps, leave=False, disable=None)
+    for inputs, targets in bar:
+        with devices.autocast(device):
+            logits = model(inputs).float()
+            value = loss(logits, targets)
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        if gradient_clip is not None:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), gradient_clip)
+        optimizer.step()
+        schedule.step()
+        total += value.detach() * len(targets)
+        correct += (logits.detach().argmax(1) == targets).sum()
+        seen += len(targets)
+    mean_loss, accuracy = total.item() / seen, correct.item() / seen
+    seconds = time.perf_counter() - started
+    return {
+        "train_loss": mean_loss,
+        "train_accuracy": accuracy,
+        "train_seconds": seconds,
+        "images_per_second": seen / seconds,
+    }
+
+
+@torch.inference_mode()
+def _validate(
+    model: "nn.Module", batches: "Batches", loss: "Loss", device: devices.Device
+) -> dict[str, float]:
+    model.eval()
+    started = time.perf_counter()
+    total, correct, seen = 0.0, 0, 0
+    for inputs, targets in batches.val():
+        with devices.autocast(device):
+            logits = model(inputs).float()
+        total += loss(logits, targets).item() * len(targets)
+        correct += int((logits.argmax(1) == targets).sum())
+        seen += len(targets)
+    return {
+        "val_loss": total / seen,
+        "val_accuracy": correct / seen,
+        "val_seconds": time.perf_counter() - started,
+    }
+
+
+def _require_finite(row: dict[str, float], phase: int) -> None:
+    if not np.isfinite(row["train_loss"]) or not np.isfinite(row["val_loss"]):
+        raise HeadstartError(
+            f"the loss is {row['train_loss']} in epoch {row['epoch']:.0f}: training diverged; "
+            f"lower phases[{phase}].lr of this strategy, or set training.gradient_clip"
+        )
+
+
+def _remember(
+    progress: Progress,
+    row: dict[str, float],
+    model: "nn.Module",
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+) -> None:
+    progress.epoch = int(row["epoch"])
+    progress.history.append(row)
+    progress.model = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
+    progress.optimizer, progress.scheduler = optimizer.state_dict(), schedule.state_dict()
+    score = (row["val_accuracy"], -row["val_loss"])
+    if progress.best_epoch == 0 or score > tuple(progress.best_score):
+        progress.best_epoch, progress.best_score = progress.epoch, score
+        progress.best_model = progress.model
+    logger.info(
+        "epoch %d: loss %.3f, accuracy %.3f; val loss %.3f, accuracy %.3f; %.0f images/s",
+        progress.epoch,
+        row["train_loss"],
+        row["train_accuracy"],
+        row["val_loss"],
+        row["val_accuracy"],
+        row["images_per_second"],
+    )

@@ -1,0 +1,110 @@
+"""The checked experiment, and the functions that turn it into inputs and params."""
+
+import ast
+import atexit
+import functools
+import os
+import sys
+from pathlib import Path
+
+WORKFLOW = Path(os.path.relpath(Path(os.fspath(workflow.current_basedir)).parent))
+sys.path.insert(0, str(WORKFLOW.resolve()))
+# Jobs run scripts in processes of their own, perhaps in another environment.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(WORKFLOW.resolve()), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
+
+from headstart import HeadstartError, preflight, tracking  # noqa: E402
+from headstart import config as experiments  # noqa: E402
+from headstart.data import sources  # noqa: E402
+
+CONFIG_FILE = (workflow.overwrite_configfiles or ["config/config.yaml"])[-1]
+try:
+    EXPERIMENT = experiments.from_dict(config, CONFIG_FILE)
+    if workflow.is_main_process:
+        preflight.check(EXPERIMENT, CONFIG_FILE)
+except HeadstartError as error:
+    sys.exit(f"error: {error}")
+
+RESULTS = f"results/{EXPERIMENT.experiment}"
+TRACKING = Path("results/mlflow")
+RUN = f"{RESULTS}/runs/{{strategy}}/fraction-{{fraction}}/seed-{{seed}}"
+JOB = "{strategy}_fraction-{fraction}_seed-{seed}"
+RUNS = [
+    RUN.format(strategy=strategy, fraction=fraction, seed=seed)
+    for strategy in EXPERIMENT.strategies
+    for fraction in EXPERIMENT.fractions
+    for seed in EXPERIMENT.seeds
+]
+NOTHING = "(?!)"
+
+
+wildcard_constraints:
+    strategy="[a-z][a-z0-9_]*",
+    fraction=r"\d\.\d+",
+    seed=r"\d+",
+
+
+def strategies_from(features):
+    """Pattern of the strategies that train from features, or of those that do not."""
+    names = [n for n, s in EXPERIMENT.strategies.items() if s.from_features == features]
+    return "|".join(names) or NOTHING
+
+
+def strategy_settings(wildcards):
+    return experiments.plain(EXPERIMENT.strategies[wildcards.strategy])
+
+
+def head_settings(wildcards):
+    """Settings of a strategy on features; the augmentation already went into those."""
+    settings = strategy_settings(wildcards)
+    return {key: value for key, value in settings.items() if key != "augmentation"}
+
+
+def source_settings():
+    settings = experiments.plain(EXPERIMENT.dataset)
+    return {key: value for key, value in settings.items() if key != "split"}
+
+
+def source_fingerprint(wildcards):
+    return sources.fingerprint(EXPERIMENT.dataset)
+
+
+def feature_augmentation():
+    """The plain view alone does not depend on the augmentation."""
+    return experiments.plain(EXPERIMENT.augmentation) if EXPERIMENT.features.views > 1 else []
+
+
+def run_files(name):
+    return [f"{run}/{name}" for run in RUNS]
+
+
+def code(script):
+    """The library modules that a script imports, directly or not: an edit reruns its rule.
+
+    headstart/__init__.py is left out: it holds the version, which alone changes no result.
+    """
+    pending, found = [WORKFLOW / "scripts" / f"{script}.py"], set()
+    while pending:
+        new = imported_modules(pending.pop()) - found
+        found |= new
+        pending += new
+    return sorted(str(path) for path in found - {WORKFLOW / "headstart" / "__init__.py"})
+
+
+@functools.cache
+def imported_modules(path):
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    files = {WORKFLOW.joinpath(*name.split(".")) for name in names if name.startswith("headstart")}
+    candidates = {f.with_suffix(".py") for f in files} | {f / "__init__.py" for f in files}
+    return frozenset(path for path in candidates if path.is_file())
+
+
+def print_verdict():
+    """Leave the verdict as the last thing on the terminal, below Snakemake's own last line."""
+    from headstart import verdict
+
+    atexit.register(print, verdict.closing_lines(Path(RESULTS)), file=sys.stderr)

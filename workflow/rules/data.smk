@@ -1,0 +1,124 @@
+"""From the source to a frozen split and decoded images."""
+
+
+rule fetch:
+    input:
+        code=code("fetch"),
+    output:
+        source=f"{RESULTS}/source.csv",
+    log:
+        f"{RESULTS}/logs/fetch.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fetch.tsv"
+    retries: 2
+    conda:
+        "../../envs/headstart.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        dataset=source_settings(),
+        fingerprint=source_fingerprint,
+    message:
+        "Listing the images of the source"
+    script:
+        "../scripts/fetch.py"
+
+
+rule manifest:
+    input:
+        source=f"{RESULTS}/source.csv",
+        code=code("manifest"),
+    output:
+        manifest=f"{RESULTS}/manifest.csv",
+    log:
+        f"{RESULTS}/logs/manifest.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/manifest.tsv"
+    conda:
+        "../../envs/headstart.yaml"
+    threads: 2
+    resources:
+        mem_mb=1000,
+        runtime=120,
+    message:
+        "Opening every image once"
+    script:
+        "../scripts/manifest.py"
+
+
+rule split:
+    input:
+        manifest=f"{RESULTS}/manifest.csv",
+        code=code("split"),
+    output:
+        split=f"{RESULTS}/split.csv",
+        train_val=f"{RESULTS}/train_val.csv",
+        classes=f"{RESULTS}/classes.json",
+        notes=f"{RESULTS}/notes.txt",
+    log:
+        f"{RESULTS}/logs/split.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/split.tsv"
+    conda:
+        "../../envs/headstart.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        split=experiments.plain(EXPERIMENT.dataset.split),
+    message:
+        "Freezing train, val and test"
+    script:
+        "../scripts/split.py"
+
+
+rule backbone:
+    input:
+        code=code("backbone"),
+    output:
+        config=f"{RESULTS}/backbone/config.json",
+        weights=f"{RESULTS}/backbone/weights.safetensors",
+    log:
+        f"{RESULTS}/logs/backbone.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/backbone.tsv"
+    conda:
+        "../../envs/headstart.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        backbone=experiments.plain(EXPERIMENT.backbone),
+        image=experiments.plain(EXPERIMENT.image),
+    message:
+        "Resolving the backbone, its weights and its preprocessing"
+    script:
+        "../scripts/backbone.py"
+
+
+rule cache:
+    input:
+        manifest=f"{RESULTS}/manifest.csv",
+        backbone=f"{RESULTS}/backbone/config.json",
+        code=code("cache"),
+    output:
+        images=f"{RESULTS}/cache/images.bin",
+        index=f"{RESULTS}/cache/index.csv",
+    log:
+        f"{RESULTS}/logs/cache.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/cache.tsv"
+    conda:
+        "../../envs/headstart.yaml"
+    threads: 2
+    resources:
+        mem_mb=1000,
+        runtime=240,
+    message:
+        "Decoding every image once"
+    script:
+        "../scripts/cache.py"

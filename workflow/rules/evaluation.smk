@@ -1,0 +1,78 @@
+"""The only reader of the test split."""
+
+
+rule evaluate:
+    input:
+        model=f"{RUN}/model.safetensors",
+        history=f"{RUN}/history.csv",
+        run=f"{RUN}/run.json",
+        manifest=f"{RESULTS}/manifest.csv",
+        split=f"{RESULTS}/split.csv",
+        classes=f"{RESULTS}/classes.json",
+        images=f"{RESULTS}/cache/images.bin",
+        index=f"{RESULTS}/cache/index.csv",
+        backbone=f"{RESULTS}/backbone/config.json",
+        tracking=ancient(f"{RESULTS}/tracking.json"),
+        code=code("evaluate"),
+    output:
+        predictions=f"{RUN}/predictions.parquet",
+        metrics=f"{RUN}/metrics.json",
+        confusion=report(
+            f"{RUN}/figures/confusion.png",
+            caption="../report/confusion.rst",
+            category="Runs",
+            labels={
+                "figure": "confusion",
+                "strategy": "{strategy}",
+                "fraction": "{fraction}",
+                "seed": "{seed}",
+            },
+        ),
+        reliability=report(
+            f"{RUN}/figures/reliability.png",
+            caption="../report/reliability.rst",
+            category="Runs",
+            labels={
+                "figure": "reliability",
+                "strategy": "{strategy}",
+                "fraction": "{fraction}",
+                "seed": "{seed}",
+            },
+        ),
+        mistakes=report(
+            f"{RUN}/figures/mistakes.png",
+            caption="../report/mistakes.rst",
+            category="Runs",
+            labels={
+                "figure": "worst mistakes",
+                "strategy": "{strategy}",
+                "fraction": "{fraction}",
+                "seed": "{seed}",
+            },
+        ),
+        curves=report(
+            f"{RUN}/figures/curves.png",
+            caption="../report/curves.rst",
+            category="Runs",
+            labels={
+                "figure": "curves",
+                "strategy": "{strategy}",
+                "fraction": "{fraction}",
+                "seed": "{seed}",
+            },
+        ),
+    log:
+        f"{RESULTS}/logs/evaluate/{JOB}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluate/{JOB}.tsv"
+    conda:
+        "../../envs/headstart.yaml"
+    threads: 2
+    resources:
+        gpu=1,
+        mem_mb=4000,
+        runtime=60,
+    message:
+        "Testing {wildcards.strategy}: fraction {wildcards.fraction}, seed {wildcards.seed}"
+    script:
+        "../scripts/evaluate.py"

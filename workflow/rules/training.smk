@@ -1,0 +1,112 @@
+"""Features of the frozen backbone, and one training per strategy, fraction and seed.
+
+No rule here has the test split among its inputs. A training leaves its resume state in
+resume/, which Snakemake does not know of and so does not clear when a job dies.
+"""
+
+
+rule features:
+    input:
+        images=f"{RESULTS}/cache/images.bin",
+        index=f"{RESULTS}/cache/index.csv",
+        backbone=f"{RESULTS}/backbone/config.json",
+        weights=f"{RESULTS}/backbone/weights.safetensors",
+        code=code("features"),
+    output:
+        features=f"{RESULTS}/features/pooled.npy",
+        meta=f"{RESULTS}/features/pooled.json",
+    log:
+        f"{RESULTS}/logs/features.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/features.tsv"
+    conda:
+        "../../envs/headstart.yaml"
+    threads: 2
+    resources:
+        gpu=1,
+        mem_mb=4000,
+        runtime=240,
+    params:
+        augmentation=feature_augmentation(),
+        precision=EXPERIMENT.training.precision,
+        views=EXPERIMENT.features.views,
+    message:
+        "Extracting features of the frozen backbone"
+    script:
+        "../scripts/features.py"
+
+
+rule train_from_features:
+    input:
+        backbone=f"{RESULTS}/backbone/config.json",
+        weights=f"{RESULTS}/backbone/weights.safetensors",
+        train_val=f"{RESULTS}/train_val.csv",
+        classes=f"{RESULTS}/classes.json",
+        images=f"{RESULTS}/cache/images.bin",
+        index=f"{RESULTS}/cache/index.csv",
+        features=f"{RESULTS}/features/pooled.npy",
+        features_meta=f"{RESULTS}/features/pooled.json",
+        tracking=ancient(f"{RESULTS}/tracking.json"),
+        code=code("train_from_features"),
+    output:
+        model=f"{RUN}/model.safetensors",
+        history=f"{RUN}/history.csv",
+        run=f"{RUN}/run.json",
+    log:
+        f"{RESULTS}/logs/train/{JOB}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train/{JOB}.tsv"
+    wildcard_constraints:
+        strategy=strategies_from(features=True),
+    conda:
+        "../../envs/headstart.yaml"
+    threads: 2
+    resources:
+        gpu=1,
+        mem_mb=4000,
+        runtime=60,
+    params:
+        experiment=EXPERIMENT.experiment,
+        resume=f"{RESULTS}/resume/{JOB}.pt",
+        settings=head_settings,
+    message:
+        "Training {wildcards.strategy} on features: fraction {wildcards.fraction}, seed {wildcards.seed}"
+    script:
+        "../scripts/train_from_features.py"
+
+
+rule train_from_images:
+    input:
+        backbone=f"{RESULTS}/backbone/config.json",
+        weights=f"{RESULTS}/backbone/weights.safetensors",
+        train_val=f"{RESULTS}/train_val.csv",
+        classes=f"{RESULTS}/classes.json",
+        images=f"{RESULTS}/cache/images.bin",
+        index=f"{RESULTS}/cache/index.csv",
+        tracking=ancient(f"{RESULTS}/tracking.json"),
+        code=code("train_from_images"),
+    output:
+        model=f"{RUN}/model.safetensors",
+        history=f"{RUN}/history.csv",
+        run=f"{RUN}/run.json",
+    log:
+        f"{RESULTS}/logs/train/{JOB}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train/{JOB}.tsv"
+    wildcard_constraints:
+        strategy=strategies_from(features=False),
+    conda:
+        "../../envs/headstart.yaml"
+    threads: 2
+    resources:
+        gpu=1,
+        mem_mb=4000,
+        runtime=1440,
+    params:
+        experiment=EXPERIMENT.experiment,
+        resume=f"{RESULTS}/resume/{JOB}.pt",
+        settings=strategy_settings,
+    message:
+        "Training {wildcards.strategy} on images: fraction {wildcards.fraction}, seed {wildcards.seed}"
+    script:
+        "../scripts/train_from_images.py"
