@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
+
 from headstart import HeadstartError
 from headstart.data import cache, manifest
-from PIL import Image
 
 
 def build_manifest(root: Path, sizes: list[tuple[int, int]], mode: str = "RGB") -> pd.DataFrame:

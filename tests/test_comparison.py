@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import binomtest, norm
+
 from headstart import HeadstartError
 from headstart import comparison as cp
 from headstart import statistics as st
 from headstart.verdict import duration, statement
-from scipy.stats import binomtest, norm
 
 IMAGES = [f"i{i:04d}" for i in range(300)]
 LABELS = np.array(["a", "b", "b"] * 100)

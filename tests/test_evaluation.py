@@ -6,11 +6,12 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from headstart import HeadstartError
-from headstart import evaluation as ev
 from scipy.stats import bootstrap, norm
 from sklearn import metrics as sk
 from statsmodels.stats.proportion import proportion_confint
+
+from headstart import HeadstartError
+from headstart import evaluation as ev
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,10 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
+
 from headstart import figures
 from headstart.figures import comparison, labels, runs, sanity
-from PIL import Image
 
 NASTY = ["$x^2_", "_hidden", "<b>&amp;", "naïve\nname", "猫" * 30, "", "W" * 200]
 MANY = [f"{i:03d}.a_class_with_a_rather_long_name_{i}" for i in range(200)]

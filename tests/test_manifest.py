@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
+
 from headstart import HeadstartError, config
 from headstart.data import manifest, sources
-from PIL import Image
 
 
 def encode(image: Image.Image, kind: str, **options) -> bytes:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from headstart import HeadstartError, report
 from PIL import Image
+
+from headstart import HeadstartError, report
 
 HOSTILE = "<script>alert('x')</script> & \"猫\""
 VOID = {"meta", "link", "img", "br"}

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from headstart import HeadstartError, config
 from headstart.data import sources
 

@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+
 from headstart import HeadstartError, config
 from headstart.data import splits
 

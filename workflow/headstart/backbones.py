@@ -109,7 +109,8 @@ def stages(model: "nn.Module") -> list[list[str]]:
     if hasattr(model, "group_matcher"):
         from timm.models import group_parameters
 
-        grouped = group_parameters(model, model.group_matcher(coarse=True))
+        matcher: Any = model.group_matcher
+        grouped = group_parameters(model, matcher(coarse=True))
         groups = [
             [name for name in names if not name.startswith(head)] for names in grouped.values()
         ]

@@ -1,25 +1,17 @@
 """The experiment as frozen dataclasses, read from YAML and checked against the JSON schema.
 
 The schema (workflow/schemas/config.schema.yaml) is the single source of types, bounds and
-defaults; this module adds the checks that span several keys.
+defaults; this module adds the rules that span several keys.
 """
 
-import functools
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import dacite
 import yaml
-from jsonschema import Draft202012Validator, ValidationError, validators
 
-from headstart import HeadstartError
-
-SCHEMA = Path(__file__).parent.parent / "schemas" / "config.schema.yaml"
-
-
-class ConfigError(HeadstartError):
-    """The configuration is wrong; the text names the key, its value and what is allowed."""
+from headstart.schema import ConfigError, with_defaults
 
 
 @dataclass(frozen=True)
@@ -49,7 +41,6 @@ class Split:
 @dataclass(frozen=True)
 class Dataset:
     source: str
-    split: Split
     package: str | None = None
     path: str | None = None
     table: Table | None = None
@@ -154,6 +145,7 @@ class Report:
 class Experiment:
     experiment: str
     dataset: Dataset
+    split: Split
     backbone: Backbone
     image: Image
     augmentation: tuple[Transform, ...]
@@ -214,13 +206,8 @@ def from_dict(raw: dict[str, Any], where: str = "config") -> Experiment:
     Raises:
         ConfigError: in one line, the first key that breaks a rule, its value and the rule.
     """
-    settings = _copy(raw)
-    errors = sorted(
-        _validator().iter_errors(settings), key=lambda error: len(error.path), reverse=True
-    )
-    if errors:
-        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        raise ConfigError(f"{where}: {_describe(errors[0])}{more}")
+    settings = with_defaults(raw, where)
+    settings["split"] = settings["dataset"].pop("split")
     shared = settings["training"]
     for name, strategy in settings["strategies"].items():
         strategy["training"] = shared | raw["strategies"][name].get("training", {})
@@ -228,83 +215,6 @@ def from_dict(raw: dict[str, Any], where: str = "config") -> Experiment:
     experiment = parse(Experiment, settings)
     _check(experiment, where)
     return experiment
-
-
-def _copy(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
-    return [_copy(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-@functools.cache
-def _validator() -> Draft202012Validator:
-    """A validator that fills in defaults, after the recipe in jsonschema's FAQ."""
-
-    def fill(validator, properties, instance, schema):
-        if isinstance(instance, dict):
-            for name, subschema in properties.items():
-                if "default" in subschema:
-                    instance.setdefault(name, _copy(subschema["default"]))
-        yield from Draft202012Validator.VALIDATORS["properties"](
-            validator, properties, instance, schema
-        )
-
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
-    return validators.extend(Draft202012Validator, {"properties": fill})(schema)
-
-
-def _describe(error: ValidationError) -> str:
-    """One line for one schema error: the key, its value, what is allowed."""
-    key = _dotted(error.absolute_path)
-    rule, limit = error.validator, error.validator_value
-    if rule in ("additionalProperties", "unevaluatedProperties"):
-        unknown = error.message.split("'")[1]
-        known = ", ".join(sorted(_known_keys(error)))
-        return f"{_dotted([*error.absolute_path, unknown])} is not a known key; allowed: {known}"
-    if rule == "required":
-        missing = error.message.split("'")[1]
-        return f"{_dotted([*error.absolute_path, missing])} is missing"
-    if isinstance(limit, list):
-        limit = " or ".join(str(item) for item in limit)
-    allowed = _ALLOWED.get(str(rule), error.message).format(limit=limit)
-    return f"{key or 'the file'} is {error.instance!r}, but {allowed}"
-
-
-_ALLOWED = {
-    "type": "must be of type {limit}",
-    "enum": "must be {limit}",
-    "minimum": "must be at least {limit}",
-    "maximum": "must be at most {limit}",
-    "exclusiveMinimum": "must be greater than {limit}",
-    "exclusiveMaximum": "must be less than {limit}",
-    "minItems": "must have at least {limit} entries",
-    "maxItems": "must have at most {limit} entries",
-    "minProperties": "must have at least {limit} entry",
-    "minLength": "must not be empty",
-    "uniqueItems": "must not repeat an entry",
-    "pattern": "must match {limit}",
-}
-
-
-def _dotted(path: Any) -> str:
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return text.removeprefix(".")
-
-
-def _known_keys(error: ValidationError) -> set[str]:
-    """The keys that the schema allows where `error` found an unknown one."""
-    if error.validator == "additionalProperties":
-        return set(error.schema["properties"])
-    known = set(error.schema["properties"])
-    definitions = _validator().schema["$defs"]
-    for branch in error.schema["allOf"]:
-        if Draft202012Validator(branch["if"]).is_valid(error.instance):
-            then = branch["then"]
-            then = definitions[then["$ref"].rsplit("/", 1)[1]] if "$ref" in then else then
-            known |= set(then["properties"])
-    return known
 
 
 def _check(experiment: Experiment, where: str) -> None:
@@ -324,7 +234,8 @@ def _check(experiment: Experiment, where: str) -> None:
         )
         require(
             strategy.init == "pretrained" or any(p.train != "head" for p in strategy.phases),
-            f"{key}.phases train only the head of a random backbone; train all, or set init to pretrained",
+            f"{key}.phases train only the head of a random backbone; train all, "
+            "or set init to pretrained",
         )
         for index, phase in enumerate(strategy.phases):
             require(
@@ -334,8 +245,9 @@ def _check(experiment: Experiment, where: str) -> None:
             )
     for transform in experiment.augmentation:
         for name, value in transform.parameters:
-            require(
-                not (isinstance(value, tuple) and value[0] > value[1]),
-                f"augmentation.{transform.name}.{name} is {list(value) if isinstance(value, tuple) else value}, "
-                "but the lower bound comes first",
-            )
+            if isinstance(value, tuple):
+                require(
+                    value[0] <= value[1],
+                    f"augmentation.{transform.name}.{name} is {list(value)}, "
+                    "but the lower bound comes first",
+                )

@@ -98,7 +98,8 @@ def lease(count: int, locks: Path | None = None) -> Iterator[list[str]]:
         return
     if len(pool) < count:
         raise HeadstartError(
-            f"the job asks for {count} GPUs, but {len(pool)} are visible; lower gpu in its resources"
+            f"the job asks for {count} GPUs, but {len(pool)} are visible; "
+            "lower gpu in its resources"
         )
     if "SLURM_JOB_ID" in os.environ and len(pool) == count:
         yield [name for name, _ in pool]

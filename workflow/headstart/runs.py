@@ -231,7 +231,8 @@ def _provenance(
         "fraction": name.fraction,
         "seed": name.seed,
         "split_hash": splits.split_hash(examples.frame),
-        "versions": {"headstart": __version__} | {name: metadata.version(name) for name in _LIBRARIES},
+        "versions": {"headstart": __version__}
+        | {name: metadata.version(name) for name in _LIBRARIES},
         "device": asdict(device),
     }
 

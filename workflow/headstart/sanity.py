@@ -63,7 +63,7 @@ def draw(
         title = f"Training policy: {title}" if transform is None else title.replace("_", " ")
         figures.gallery(views(sample, transforms, image), title, folder / f"gallery_{name}.png")
     samples = {
-        label: [cache[int(row)] for row in cache.positions(list(rows.id[:_PER_CLASS]))]
+        str(label): [cache[int(row)] for row in cache.positions(list(rows.id[:_PER_CLASS]))]
         for label, rows in train.groupby("label", sort=True)
     }
     figures.class_grid(samples, folder / "class_grid.png")

@@ -1,6 +1,7 @@
 """What a phase trains, and with which optimizer and learning-rate schedule."""
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from headstart import HeadstartError, backbones
@@ -66,15 +67,14 @@ def scheduler(optimizer: "Optimizer", phase: Phase, steps_per_epoch: int) -> "LR
     if phase.schedule == "cosine":
         return _cosine(optimizer, phase, total)
     if phase.schedule == "step":
+        floors = [phase.min_lr / peak for peak in peaks]
         drop = phase.step_size * steps_per_epoch
-        return lr_scheduler.LambdaLR(
-            optimizer,
-            [
-                lambda step, floor=phase.min_lr / peak: max(phase.gamma ** (step // drop), floor)
-                for peak in peaks
-            ],
-        )
+        return lr_scheduler.LambdaLR(optimizer, [_stairs(phase.gamma, drop, f) for f in floors])
     return lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
+
+
+def _stairs(gamma: float, drop: int, floor: float) -> Callable[[int], float]:
+    return lambda step: max(gamma ** (step // drop), floor)
 
 
 def _cosine(optimizer: "Optimizer", phase: Phase, total: int) -> "LRScheduler":

@@ -132,9 +132,8 @@ def _download(backbone: config.Backbone) -> "State":
         published = torchvision.models.get_model_weights(backbone.name)
         name = "DEFAULT" if backbone.weights == "default" else backbone.weights
         if name not in {"DEFAULT", *published.__members__}:
-            raise HeadstartError(
-                f"backbone.weights is {name!r}; {backbone.name} has {', '.join(published.__members__)}"
-            )
+            there = ", ".join(published.__members__)
+            raise HeadstartError(f"backbone.weights is {name!r}; {backbone.name} has {there}")
         return published[name].get_state_dict(progress=False, check_hash=True)
     except HeadstartError:
         raise

@@ -14,7 +14,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(WORKFLOW.resolve()), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
 
-from headstart import HeadstartError, preflight, tracking  # noqa: E402
+from headstart import HeadstartError, tracking  # noqa: E402
 from headstart import config as experiments  # noqa: E402
 from headstart.data import sources  # noqa: E402
 
@@ -22,6 +22,8 @@ CONFIG_FILE = (workflow.overwrite_configfiles or ["config/config.yaml"])[-1]
 try:
     EXPERIMENT = experiments.from_dict(config, CONFIG_FILE)
     if workflow.is_main_process:
+        from headstart import preflight
+
         preflight.check(EXPERIMENT, CONFIG_FILE)
 except HeadstartError as error:
     sys.exit(f"error: {error}")
@@ -59,11 +61,6 @@ def head_settings(wildcards):
     """Settings of a strategy on features; the augmentation already went into those."""
     settings = strategy_settings(wildcards)
     return {key: value for key, value in settings.items() if key != "augmentation"}
-
-
-def source_settings():
-    settings = experiments.plain(EXPERIMENT.dataset)
-    return {key: value for key, value in settings.items() if key != "split"}
 
 
 def source_fingerprint(wildcards):

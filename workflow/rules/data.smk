@@ -18,7 +18,7 @@ rule fetch:
         mem_mb=1000,
         runtime=60,
     params:
-        dataset=source_settings(),
+        dataset=experiments.plain(EXPERIMENT.dataset),
         fingerprint=source_fingerprint,
     message:
         "Listing the images of the source"
@@ -68,7 +68,7 @@ rule split:
         mem_mb=2000,
         runtime=30,
     params:
-        split=experiments.plain(EXPERIMENT.dataset.split),
+        split=experiments.plain(EXPERIMENT.split),
     message:
         "Freezing train, val and test"
     script:

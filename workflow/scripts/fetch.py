@@ -11,8 +11,7 @@ logger = logging.getLogger("headstart.fetch")
 
 
 def main(dataset: dict[str, Any], output: Path) -> None:
-    settings = config.parse(config.Dataset, dataset | {"split": {"test": "auto", "val": "auto", "seed": 0}})
-    listing = sources.list_images(settings)
+    listing = sources.list_images(config.parse(config.Dataset, dataset))
     listing.to_csv(output, index=False)
     logger.info("%d files in %d classes", len(listing), listing.label.nunique())
 

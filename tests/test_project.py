@@ -1,0 +1,75 @@
+"""Promises about the project's own files."""
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "envs"))
+
+import make as envs_make  # noqa: E402
+
+
+@pytest.fixture
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def names(requirements: list[str]) -> list[str]:
+    return [re.split(r"[<>=~! ]", requirement)[0] for requirement in requirements]
+
+
+def test_the_conda_environment_has_the_lock_s_pins() -> None:
+    expected = envs_make.environment(
+        (ROOT / "pyproject.toml").read_text(), (ROOT / "requirements.lock").read_text()
+    )
+    assert (ROOT / "envs/headstart.yaml").read_text() == expected
+
+
+def test_the_lock_has_hashes_and_no_address() -> None:
+    lock = (ROOT / "requirements.lock").read_text()
+    pins = re.findall(r"^[A-Za-z0-9._-]+==", lock, re.MULTILINE)
+    assert len(pins) > 100 and lock.count("--hash=sha256:") >= len(pins)
+    assert "://" not in lock and "--index-url" not in lock and "--find-links" not in lock
+
+
+def test_every_dependency_is_justified(project: dict) -> None:
+    text = (ROOT / "docs/dependencies.md").read_text()
+    for name in names(project["dependencies"]):
+        assert re.search(rf"^\| {name} \|", text, re.MULTILINE), name
+    for name in names(project["optional-dependencies"]["dev"]):
+        assert name in text, name
+
+
+def keys(schema: object) -> set[str]:
+    """Names of all configuration keys in a schema."""
+    if isinstance(schema, list):
+        return {key for item in schema for key in keys(item)}
+    if not isinstance(schema, dict):
+        return set()
+    own = set(schema.get("properties", {}))
+    return own | {key for value in schema.values() for key in keys(value)}
+
+
+def test_every_configuration_key_is_explained() -> None:
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    text = (ROOT / "config/README.md").read_text()
+    missing = sorted(key for key in keys(schema) if f"`{key}`" not in text)
+    assert not missing
+
+
+def test_rule_files_and_modules_stay_readable() -> None:
+    for path in [*ROOT.glob("workflow/**/*.py"), *ROOT.glob("workflow/**/*.smk")]:
+        limit = 160 if path.suffix == ".smk" else 330
+        lines = len(path.read_text().splitlines())
+        assert lines <= limit, f"{path} has {lines} lines"
+
+
+def test_each_rule_has_its_script_and_each_script_its_rule() -> None:
+    rules = "".join(path.read_text() for path in ROOT.glob("workflow/rules/*.smk"))
+    scripts = {path.stem for path in ROOT.glob("workflow/scripts/*.py")}
+    assert set(re.findall(r"^rule (\w+):", rules, re.MULTILINE)) == scripts
