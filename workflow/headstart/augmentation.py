@@ -14,8 +14,29 @@ from headstart.config import Transform
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     TensorTransform = Callable[[torch.Tensor], torch.Tensor]
+
+
+#: Transforms that mix the images of a batch and make their targets soft.
+MIXING = {"mixup": v2.MixUp, "cutmix": v2.CutMix}
+
+
+def batch_transforms(
+    transforms: Sequence[Transform], num_classes: int
+) -> "list[Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]]":
+    """The policy's mixing transforms, of images (n, 3, h, w) and class indices (n,).
+
+    They return mixed images and targets (n, num_classes) that sum to 1: MixUp (Zhang et al.
+    2018) and CutMix (Yun et al. 2019). Of several, each batch draws one.
+    """
+    mixing: list[Any] = [
+        MIXING[transform.name](num_classes=num_classes, **dict(transform.parameters))
+        for transform in transforms
+        if transform.name in MIXING
+    ]
+    return [v2.RandomChoice(mixing)] if mixing else []
 
 
 def evaluation_transform(image: dict[str, Any]) -> "TensorTransform":
@@ -30,8 +51,10 @@ def evaluation_transform(image: dict[str, Any]) -> "TensorTransform":
 def training_transform(transforms: Sequence[Transform], image: dict[str, Any]) -> "TensorTransform":
     """The augmentation policy, ending in (3, size, size).
 
-    Without a random crop among the transforms, the picture is framed as in evaluation.
+    Without a random crop among the transforms, the picture is framed as in evaluation. Mixing
+    transforms need a batch and are left to `batch_transforms`.
     """
+    transforms = [transform for transform in transforms if transform.name not in MIXING]
     names = [transform.name for transform in transforms]
     if "random_resized_crop" in names:
         framing: list[v2.Transform] = []

@@ -40,7 +40,8 @@ def known_names(library: str) -> list[str]:
 def require_known(backbone: config.Backbone) -> None:
     """Raise HeadstartError, with the nearest names, when the library has no such model."""
     names = known_names(backbone.library)
-    name = backbone.name.split(".")[0]
+    # timm names one of a model's weights after a dot
+    name = backbone.name.split(".")[0] if backbone.library == "timm" else backbone.name
     if name not in names:
         close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
         hint = f"; did you mean {', '.join(close)}?" if close else ""
@@ -49,15 +50,32 @@ def require_known(backbone: config.Backbone) -> None:
         )
 
 
-def create(name: str, library: str, num_classes: int) -> "nn.Module":
+def create(name: str, library: str, num_classes: int, stem: str = "standard") -> "nn.Module":
     """A randomly initialised model of the library's own architecture, for (n, 3, h, w) input."""
     if library == "timm":
         import timm
 
-        return timm.create_model(name, pretrained=False, num_classes=num_classes)
-    import torchvision
+        model = timm.create_model(name, pretrained=False, num_classes=num_classes)
+    else:
+        import torchvision
 
-    return torchvision.models.get_model(name, weights=None, num_classes=num_classes)
+        model = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
+    if stem == "small":
+        _use_small_stem(model, name)
+    return model
+
+
+def _use_small_stem(model: "nn.Module", name: str) -> None:
+    """Give a ResNet the stem for small images: 3×3 with stride 1, and no pooling after it."""
+    from torch import nn
+
+    first = getattr(model, "conv1", None)
+    if not isinstance(first, nn.Conv2d) or not hasattr(model, "maxpool"):
+        raise HeadstartError(
+            f"backbone.stem is 'small', which only a ResNet can have, and backbone.name is {name!r}"
+        )
+    model.conv1 = nn.Conv2d(3, first.out_channels, 3, stride=1, padding=1, bias=False)
+    model.maxpool = nn.Identity()
 
 
 def head_name(model: "nn.Module") -> str:
@@ -183,7 +201,7 @@ def prepare(
     (empty when backbone.weights is none).
 
     Raises:
-        HeadstartError: the weights cannot be had or do not fit.
+        HeadstartError: the weights cannot be had or do not fit, or the model refuses image.size.
     """
     from safetensors.torch import save_file
 
@@ -191,11 +209,13 @@ def prepare(
 
     require_known(backbone)
     state = weights.load(backbone)
-    model = create(backbone.name, backbone.library, num_classes=2)
+    model = create(backbone.name, backbone.library, 2, backbone.stem)
     weights.apply(model, state)
+    preprocessing = data_config(model, backbone.library, backbone.name, image)
+    _require_size(model, backbone.name, preprocessing["size"])
     save_file({name: tensor.contiguous() for name, tensor in state.items()}, weights_path)
     description = config.plain(backbone) | {
-        "image": data_config(model, backbone.library, backbone.name, image),
+        "image": preprocessing,
         "num_features": model.get_submodule(head_name(model)).in_features,
         "parameters": sum(p.numel() for p in model.parameters()),
         "weights_sha256": weights.sha256(weights_path),
@@ -203,8 +223,27 @@ def prepare(
     config_path.write_text(json.dumps(description, indent=2, sort_keys=True) + "\n")
 
 
+def _require_size(model: "nn.Module", name: str, size: int) -> None:
+    """Raise HeadstartError when the model cannot take images of this size."""
+    import torch
+
+    try:
+        with torch.inference_mode():
+            model.eval()(torch.zeros(1, 3, size, size))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise HeadstartError(
+            f"image.size is {size}, which {name} does not take ({reason}); leave it out or "
+            "choose another backbone"
+        ) from None
+
+
 def build(
-    description: dict[str, Any], num_classes: int, weights_path: Path | None, seed: int
+    description: dict[str, Any],
+    num_classes: int,
+    weights_path: Path | None,
+    seed: int,
+    xavier: bool = False,
 ) -> "nn.Module":
     """The model that a run starts from: random or pretrained body, new Xavier head.
 
@@ -212,6 +251,7 @@ def build(
         description: the content of backbone/config.json.
         weights_path: safetensors file of the pretrained state dict; None for a random body.
         seed: decides the random initialisation.
+        xavier: whether a random body is drawn Xavier-uniform instead of as its library does.
     """
     import torch
     from safetensors.torch import load_file
@@ -219,7 +259,9 @@ def build(
     from headstart import weights
 
     torch.manual_seed(seed)
-    model = create(description["name"], description["library"], num_classes)
+    model = untrained(description, num_classes)
+    if xavier:
+        model.apply(_draw_xavier)
     if weights_path is not None:
         weights.apply(model, load_file(weights_path))
     torch.manual_seed(seed)
@@ -227,11 +269,29 @@ def build(
     return model
 
 
+def untrained(description: dict[str, Any], num_classes: int) -> "nn.Module":
+    """A randomly initialised model of the backbone that backbone/config.json describes."""
+    return create(
+        description["name"],
+        description["library"],
+        num_classes,
+        description.get("stem", "standard"),
+    )
+
+
+def _draw_xavier(module: "nn.Module") -> None:
+    from torch import nn
+
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+
+
 def freeze_all_but(model: "nn.Module", trainable: Sequence[str]) -> None:
-    """Let only the named parameters train."""
+    """Let only the named parameters train; no gradient of an earlier phase stays behind."""
     names = set(trainable)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in names)
+        parameter.grad = None
 
 
 def train_mode(model: "nn.Module") -> None:

@@ -54,11 +54,15 @@ class ResumeFile:
 
         if not self.path.exists():
             return Progress()
-        saved = torch.load(self.path, map_location="cpu", weights_only=True)
-        if saved.pop("key") != self.key:
-            logger.info("%s was made with other settings: starting afresh", self.path)
+        try:
+            saved = torch.load(self.path, map_location="cpu", weights_only=True)
+            if saved.pop("key") != self.key:
+                logger.info("%s was made with other settings: starting afresh", self.path)
+                return Progress()
+            progress = Progress(**saved)
+        except Exception as error:  # on a broken file torch.load raises almost any type
+            logger.warning("%s is broken (%r): starting afresh", self.path, error)
             return Progress()
-        progress = Progress(**saved)
         logger.info("going on after epoch %d of the interrupted run", progress.epoch)
         return progress
 
@@ -69,8 +73,13 @@ class ResumeFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         partial = self.path.with_suffix(f".{os.getpid()}.partial")
         shallow = {name: getattr(progress, name) for name in progress.__dataclass_fields__}
-        torch.save({"key": self.key} | shallow, partial)
-        partial.replace(self.path)
+        try:
+            torch.save({"key": self.key} | shallow, partial)
+            partial.replace(self.path)
+        finally:
+            partial.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        self.path.unlink(missing_ok=True)
+        """Remove the file, and what killed attempts left of theirs."""
+        for path in [self.path, *self.path.parent.glob(f"{self.path.stem}.*.partial")]:
+            path.unlink(missing_ok=True)

@@ -22,6 +22,19 @@ class Threshold:
 
 
 @dataclass(frozen=True)
+class Join:
+    file: str
+    separator: str
+    columns: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class Part:
+    column: str
+    values: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Table:
     file: str
     separator: str
@@ -29,6 +42,8 @@ class Table:
     image: str
     label: str
     threshold: Threshold | None
+    join: tuple[Join, ...] = ()
+    part: Part | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +58,10 @@ class Dataset:
     source: str
     package: str | None = None
     path: str | None = None
+    address: str | None = None
+    hash: str | None = None
+    folder: str | None = None
+    name: str | None = None
     table: Table | None = None
 
 
@@ -51,6 +70,7 @@ class Backbone:
     name: str
     library: str
     weights: str
+    stem: str = "standard"
 
 
 @dataclass(frozen=True)
@@ -96,6 +116,7 @@ class Training:
     batch_size: int
     precision: str
     loss: str
+    loss_reduction: str
     label_smoothing: float
     class_weights: str
     sampling: str
@@ -104,19 +125,24 @@ class Training:
 
 @dataclass(frozen=True)
 class Phase:
+    """A part of a strategy. What does not apply to its kind keeps the value given here."""
+
     train: str
-    stages: int | None
-    epochs: int
-    optimizer: str
-    lr: float
-    head_lr_multiplier: float
-    weight_decay: float
-    momentum: float
-    schedule: str
-    warmup: float
-    step_size: int
-    gamma: float
-    min_lr: float
+    stages: int | None = None
+    epochs: int = 0
+    optimizer: str = ""
+    lr: float = 0.0
+    head_lr_multiplier: float = 1.0
+    layer_lr_decay: float = 1.0
+    weight_decay: float = 0.0
+    momentum: float = 0.0
+    schedule: str = ""
+    warmup: float = 0.0
+    step_size: int = 1
+    gamma: float = 1.0
+    min_lr: float = 0.0
+    classifier: str = ""
+    strengths: int = 0
 
 
 @dataclass(frozen=True)
@@ -129,11 +155,17 @@ class Strategy:
     @property
     def from_features(self) -> bool:
         """Whether the backbone stays frozen throughout, so that its features can be cached."""
-        return self.init == "pretrained" and all(phase.train == "head" for phase in self.phases)
+        frozen = all(phase.train in ("head", "probe") for phase in self.phases)
+        return self.init == "pretrained" and frozen
+
+    @property
+    def is_probe(self) -> bool:
+        return self.phases[0].train == "probe"
 
     @property
     def epochs(self) -> int:
-        return sum(phase.epochs for phase in self.phases)
+        """Rows of the history: epochs, or for a probe the strengths tried."""
+        return sum(phase.epochs + phase.strengths for phase in self.phases)
 
 
 @dataclass(frozen=True)
@@ -193,6 +225,8 @@ def load(path: str | Path) -> Experiment:
         raise ConfigError(
             f"{path}: cannot be read ({error.strerror}); give an experiment file"
         ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text ({error.reason})") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
@@ -233,9 +267,14 @@ def _check(experiment: Experiment, where: str) -> None:
             "name weights or set init to random",
         )
         require(
-            strategy.init == "pretrained" or any(p.train != "head" for p in strategy.phases),
+            strategy.init == "pretrained"
+            or any(p.train not in ("head", "probe") for p in strategy.phases),
             f"{key}.phases train only the head of a random backbone; train all, "
             "or set init to pretrained",
+        )
+        require(
+            len(strategy.phases) == 1 or all(p.train != "probe" for p in strategy.phases),
+            f"{key}.phases mix a probe with other phases; give the probe a strategy of its own",
         )
         for index, phase in enumerate(strategy.phases):
             require(
@@ -243,11 +282,25 @@ def _check(experiment: Experiment, where: str) -> None:
                 f"{key}.phases[{index}].stages is {phase.stages!r}, but train is {phase.train!r}; "
                 "stages belongs to last_k_stages, and only there",
             )
-    for transform in experiment.augmentation:
+            peak = phase.lr * min(1.0, phase.head_lr_multiplier)
+            require(
+                phase.min_lr <= peak,
+                f"{key}.phases[{index}].min_lr is {phase.min_lr}, but must be at most the peak "
+                f"rate, {peak}",
+            )
+        require(
+            not strategy.from_features or strategy.augmentation == experiment.augmentation,
+            f"{key}.augmentation differs from the experiment's, but a strategy that trains only "
+            "the head uses features made under the experiment's; leave it out",
+        )
+        _check_bounds(strategy.augmentation, f"{where}: {key}.augmentation")
+    _check_bounds(experiment.augmentation, f"{where}: augmentation")
+
+
+def _check_bounds(augmentation: tuple[Transform, ...], where: str) -> None:
+    for index, transform in enumerate(augmentation):
         for name, value in transform.parameters:
-            if isinstance(value, tuple):
-                require(
-                    value[0] <= value[1],
-                    f"augmentation.{transform.name}.{name} is {list(value)}, "
-                    "but the lower bound comes first",
+            if isinstance(value, tuple) and value[0] > value[1]:
+                raise ConfigError(
+                    f"{where}[{index}].{name} is {list(value)}, but the lower bound comes first"
                 )

@@ -5,7 +5,6 @@ frees a lock whose holder dies, so a killed job never blocks a device.
 """
 
 import contextlib
-import ctypes
 import logging
 import os
 import tempfile
@@ -39,15 +38,18 @@ class Device:
     threads: int
 
     def __str__(self) -> str:
-        where = self.name if self.type == "cuda" else f"CPU ({self.name}), {self.threads} threads"
-        return f"{where}, {self.precision}, channels_last"
+        if self.type == "cuda":
+            return f"{self.name}, {self.precision}, channels_last"
+        threads = f"{self.threads} thread{'' if self.threads == 1 else 's'}"
+        return f"CPU ({self.name}), {threads}, {self.precision}, channels_last"
 
 
 def visible() -> list[tuple[str, str]]:
     """The GPUs this process may use, as (value for CUDA_VISIBLE_DEVICES, lock name) pairs.
 
     CUDA_VISIBLE_DEVICES bounds the pool where it is set. Locks are named by UUID, so that two
-    schedulers' different numbering of one machine's devices never makes two names for one.
+    schedulers' different numbering of one machine's devices never makes two names for one; a
+    beginning of a UUID, which CUDA takes too, stands for the whole.
     """
     uuids = _uuids()
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -55,7 +57,9 @@ def visible() -> list[tuple[str, str]]:
         return [(str(index), uuid) for index, uuid in enumerate(uuids)]
     tokens = [token.strip() for token in allowed.split(",") if token.strip()]
     known = {str(index): uuid for index, uuid in enumerate(uuids)}
-    return [(token, known.get(token, token)) for token in tokens if token != "-1"]
+    for token in tokens:
+        known.setdefault(token, next((uuid for uuid in uuids if uuid.startswith(token)), token))
+    return [(token, known[token]) for token in tokens if token != "-1"]
 
 
 def _uuids() -> list[str]:
@@ -151,22 +155,12 @@ def open_device(precision: str, threads: int) -> Device:
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
         name, uuid, kind = properties.name, f"GPU-{properties.uuid}", "cuda"
     else:
-        _keep_freed_memory()
         fast = bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
         name, uuid, kind = _cpu_name(), "", "cpu"
     chosen = ("bf16" if fast else "fp32") if precision == "auto" else precision
     device = Device(kind, name, uuid, chosen, threads)
     logger.info("%s", device)
     return device
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc reuse freed activations; giving each back to the kernel costs a fifth of a step."""
-    mmap_max, trim_threshold = -4, -1
-    with contextlib.suppress(OSError, AttributeError):
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(mmap_max, 0)
-        libc.mallopt(trim_threshold, 2**31 - 1)
 
 
 def _cpu_name() -> str:

@@ -1,21 +1,42 @@
 """Class probabilities of a trained model."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import torch
 
-from headstart import augmentation, backbones, devices, training
+from headstart import HeadstartError, augmentation, backbones, config, devices, training, weights
+from headstart.data import cache as caches
+from headstart.data import manifest
 from headstart.data.batches import Normalizer, consecutive, image_batches
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from headstart.data.cache import ImageCache
-
 _BATCH_SIZE = 64
+_CACHED = 512
+_CPU = devices.Device("cpu", "", "", "fp32", 1)
+_BUNDLED = config.Backbone("tf_efficientnet_lite0", "timm", "bundled")
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A model on the CPU and what its input and output mean.
+
+    `image` is the preprocessing, as in backbone/config.json, and `loss` the loss it was trained
+    with.
+    """
+
+    model: "nn.Module"
+    classes: list[str]
+    image: dict[str, Any]
+    loss: str
 
 
 def load_model(description: dict[str, Any], n_classes: int, path: Path) -> "nn.Module":
@@ -27,14 +48,89 @@ def load_model(description: dict[str, Any], n_classes: int, path: Path) -> "nn.M
     """
     from safetensors.torch import load_file
 
-    model = backbones.create(description["name"], description["library"], n_classes)
+    model = backbones.untrained(description, n_classes)
     model.load_state_dict(load_file(path))
     return model.eval()
 
 
+def trained(experiment: Path, run: Path) -> Classifier:
+    """The model of a finished run.
+
+    Args:
+        experiment: folder of the experiment, with classes.json.
+        run: folder of the run, with run.json and model.safetensors.
+
+    Raises:
+        HeadstartError: the model is unreadable, or was trained on other classes.
+    """
+    from safetensors import SafetensorError
+
+    classes = json.loads((experiment / "classes.json").read_text())
+    settings = json.loads((run / "run.json").read_text())["settings"]
+    path = run / "model.safetensors"
+    try:
+        model = load_model(settings["backbone"], len(classes), path)
+    except (RuntimeError, SafetensorError):
+        raise HeadstartError(
+            f"{path} does not fit run.json and the {len(classes)} classes of "
+            f"{experiment.name!r}; run the experiment again"
+        ) from None
+    loss = settings["strategy"]["training"]["loss"]
+    return Classifier(model, classes, settings["backbone"]["image"], loss)
+
+
+def pretrained(experiment: Path | None, name: str | None = None) -> Classifier:
+    """A backbone with its own ImageNet head and its own preprocessing.
+
+    Args:
+        experiment: folder of the experiment whose backbone to take.
+        name: a timm model to take instead; by default the one with bundled weights.
+
+    Raises:
+        HeadstartError: no such model, no weights, or weights without an ImageNet head.
+    """
+    if name is None and experiment is not None:
+        return _of_experiment(experiment)
+    own = name is None or name == _BUNDLED.name
+    backbone = _BUNDLED if own else config.Backbone(str(name), "timm", "default")
+    backbones.require_known(backbone)
+    return _imagenet(backbone.name, backbone.library, weights.load(backbone), {})
+
+
+def _of_experiment(experiment: Path) -> Classifier:
+    from safetensors.torch import load_file
+
+    try:
+        description = json.loads((experiment / "backbone/config.json").read_text())
+        state = load_file(experiment / "backbone/weights.safetensors")
+    except FileNotFoundError as error:
+        raise HeadstartError(
+            f"experiment {experiment.name!r} is not finished: no {error.filename or 'backbone'}; "
+            "run it to the end with snakemake"
+        ) from None
+    image = {key: description["image"][key] for key in ("interpolation", "mean", "std")}
+    return _imagenet(description["name"], description["library"], state, image)
+
+
+def _imagenet(name: str, library: str, state: "weights.State", image: dict[str, Any]) -> Classifier:
+    from timm.data import ImageNetInfo, infer_imagenet_subset
+
+    head = backbones.head_name(backbones.create(name, library, num_classes=2))
+    rows = len(state[f"{head}.weight"]) if f"{head}.weight" in state else 0
+    subset = infer_imagenet_subset({"num_classes": rows})
+    if subset is None:
+        raise HeadstartError(f"the weights of {name} have no ImageNet head; leave out --pretrained")
+    model = backbones.create(name, library, rows)
+    model.load_state_dict(state)
+    unset = dict.fromkeys(("size", "crop_pct", "interpolation", "mean", "std", "cache_size"))
+    own = backbones.data_config(model, library, name, config.Image(**(unset | image)))
+    labels = [text.split(",")[0] for text in ImageNetInfo(subset).label_descriptions()]
+    return Classifier(model.eval(), labels, own, "cross_entropy")
+
+
 def probabilities(
     model: "nn.Module",
-    cache: "ImageCache",
+    cache: caches.ImageCache,
     ids: Sequence[str],
     image: dict[str, Any],
     loss: str,
@@ -57,3 +153,56 @@ def probabilities(
     with torch.inference_mode(), devices.autocast(device):
         parts = [training.probabilities(model(images).float(), loss).cpu() for images in batches]
     return torch.cat(parts).numpy()
+
+
+def classify(classifier: Classifier, paths: Sequence[Path]) -> np.ndarray:
+    """Class probabilities of image files, float32 (len(paths), K), in fp32 on the CPU.
+
+    The files go through the very manifest and cache that an experiment's images go through.
+
+    Raises:
+        HeadstartError: names every file that cannot be read, and why.
+    """
+    threads, image = torch.get_num_threads(), classifier.image
+    names = {"id": map(str, range(len(paths))), "path": map(str, paths), "label": "", "split": ""}
+    table = manifest.build(pd.DataFrame(names, dtype=object), threads=threads)
+    if len(broken := table[table.status != manifest.OK]):
+        named = ", ".join(broken.path + " (" + broken.status + ")")
+        raise HeadstartError(f"nothing was classified, as these cannot be read: {named}")
+    parts = []
+    with TemporaryDirectory(prefix="headstart-") as folder:
+        pixels, index = Path(folder, "images.bin"), Path(folder, "index.csv")
+        for rows in consecutive(len(table), _CACHED):
+            part = table.iloc[rows]
+            caches.build(
+                part, pixels, index, image["cache_size"], image["interpolation"], None, threads
+            )
+            parts.append(
+                probabilities(
+                    classifier.model,
+                    caches.ImageCache.open(pixels, index),
+                    list(part.id),
+                    image,
+                    classifier.loss,
+                    _CPU,
+                )
+            )
+    return np.concatenate(parts)
+
+
+def top(scores: np.ndarray, classes: Sequence[str], k: int) -> list[tuple[str, float]]:
+    """The k most probable classes of one image and their probabilities, best first.
+
+    Args:
+        scores: float (K,), in the order of `classes`.
+    """
+    best = np.argsort(-scores, kind="stable")[:k]
+    return [(classes[i], float(scores[i])) for i in best]
+
+
+def thumbnail(path: Path, side: int = 480) -> np.ndarray:
+    """The image as it is classified, upright and RGB, uint8 (h, w, 3) within side × side pixels."""
+    with manifest.quiet():
+        picture = manifest.decode(path.read_bytes())
+    picture.thumbnail((side, side))
+    return np.asarray(picture)

@@ -1,24 +1,33 @@
 """What can be known to fail before any job starts, checked without importing torch."""
 
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from headstart import HeadstartError, backbones, weights
 from headstart.config import ConfigError, Experiment
-from headstart.data import sources, splits
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-def check(experiment: Experiment, where: str) -> pd.DataFrame:
+def check(experiment: Experiment, where: str) -> "pd.DataFrame | None":
     """Check the backbone's name, its weights and the images behind an experiment.
 
     Returns:
-        The source's images: columns id, path, label, split.
+        The source's images: columns id, path, label, split. None where they are in an archive,
+        which is fetched and listed by the first job; its address is checked as far as that
+        goes without a network.
 
     Raises:
         ConfigError: one line, led by the configuration file.
     """
+    from headstart.data import sources, splits
+
     try:
         backbones.require_known(experiment.backbone)
         weights.require_available(experiment.backbone)
+        if not sources.is_local(experiment.dataset):
+            sources.check_address(experiment.dataset)
+            return None
         listing = sources.list_images(experiment.dataset)
         splits.split(listing.assign(sha256=listing.id, status="ok"), experiment.split)
     except ConfigError:

@@ -2,19 +2,19 @@
 
 import json
 import logging
-import subprocess
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from headstart import __version__, config, devices
+from headstart import HeadstartError, config, devices, provenance
 from headstart.checkpoints import Progress, ResumeFile, digest
 from headstart.data import splits
 from headstart.data.cache import ImageCache
+from headstart.provenance import RunName
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,21 +23,6 @@ if TYPE_CHECKING:
     from headstart.tracking import RunLog
 
 logger = logging.getLogger(__name__)
-
-_LIBRARIES = ("mlflow", "numpy", "timm", "torch", "torchvision")
-
-
-@dataclass(frozen=True)
-class RunName:
-    """What tells a run from the others of its experiment."""
-
-    experiment: str
-    strategy: str
-    fraction: float
-    seed: int
-
-    def __str__(self) -> str:
-        return f"{self.strategy}/fraction-{self.fraction}/seed-{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -73,6 +58,7 @@ class _Examples:
     """The training and validation images of a run: cache rows and class indices by part."""
 
     classes: list[str]
+    split_hash: str
     frame: pd.DataFrame
     rows: dict[str, np.ndarray]
     labels: dict[str, np.ndarray]
@@ -96,31 +82,39 @@ def train(
     description = json.loads(files.backbone.read_text())
     cache = ImageCache.open(files.images, files.index)
     examples = _examples(files, cache, name)
-    made_by = _provenance(name, strategy, description, examples, device)
+    made_by = provenance.made_by(name, strategy, description, examples.split_hash, device)
     resume = ResumeFile(outputs.resume, digest(made_by))
-    model, batches = _prepare(name, strategy, files, cache, examples, description, device)
-    loss = training.loss_function(strategy.training, examples.labels["train"], device)
     store = tracking.read(files.tracking)
     log: RunLog | None = None
 
     def begin(progress: Progress) -> None:
         nonlocal log
         if progress.mlflow_run_id:
-            log = tracking.RunLog.open(store, progress.mlflow_run_id)
-            return
+            try:
+                log = tracking.RunLog.open(store, progress.mlflow_run_id)
+                return
+            except HeadstartError as error:
+                logger.warning("%s; logging all epochs to a new run", error)
         settings = {key: made_by[key] for key in ("strategy", "backbone", "fraction", "seed")}
-        log = tracking.RunLog.start(store, str(name), settings, _tags(name, made_by))
+        log = tracking.RunLog.start(store, str(name), settings, provenance.tags(name, made_by))
         log.dataset(examples.frame, name.experiment, str(files.train_val))
         progress.mlflow_run_id = log.run_id
+        for row in progress.history:
+            on_epoch(row)
 
     def on_epoch(row: dict[str, float]) -> None:
         assert log is not None
         epoch = int(row["epoch"])
         log.metrics({k: v for k, v in row.items() if k not in ("epoch", "phase")}, step=epoch)
 
-    progress = training.fit(
-        model, batches, strategy, loss, device, name.seed, resume, begin, on_epoch
-    )
+    if strategy.is_probe:
+        progress = _fit_probe(name, strategy, files, examples, begin, on_epoch)
+    else:
+        model, batches = _prepare(name, strategy, files, cache, examples, description, device)
+        loss = training.loss_function(strategy.training, examples.labels["train"], device)
+        progress = training.fit(
+            model, batches, strategy, loss, device, name.seed, resume, begin, on_epoch
+        )
     whole = _whole_model(progress, strategy, description, files, examples)
     _write(name, strategy, files, outputs, progress, made_by, examples, device, whole)
     assert log is not None
@@ -138,10 +132,28 @@ def _examples(files: TrainingFiles, cache: ImageCache, name: RunName) -> _Exampl
     index = {label: position for position, label in enumerate(classes)}
     return _Examples(
         classes=classes,
+        split_hash=splits.split_hash(frame),
         frame=pd.concat(list(parts.values()), ignore_index=True),
         rows={part: cache.positions(list(rows.id)) for part, rows in parts.items()},
         labels={part: rows.label.map(index).to_numpy(np.int64) for part, rows in parts.items()},
     )
+
+
+def _fit_probe(
+    name: RunName,
+    strategy: config.Strategy,
+    files: TrainingFiles,
+    examples: _Examples,
+    begin: Callable[[Progress], None],
+    on_epoch: Callable[[dict[str, float]], None],
+) -> Progress:
+    from headstart import probes
+
+    assert files.features is not None
+    plain = np.load(files.features, mmap_mode="r")[0]
+    parts = {part: plain[rows] for part, rows in examples.rows.items()}
+    phase = strategy.phases[0]
+    return probes.fit(phase, parts, examples.labels, name.seed, begin, on_epoch)
 
 
 def _prepare(
@@ -178,7 +190,9 @@ def _prepare(
             name.seed,
         )
     weights = files.weights if strategy.init == "pretrained" else None
-    model = devices.place(backbones.build(description, n_classes, weights, name.seed), device)
+    xavier = strategy.init == "xavier"
+    whole = backbones.build(description, n_classes, weights, name.seed, xavier)
+    model = devices.place(whole, device)
     image = description["image"]
     transforms = {
         "train": augmentation.training_transform(strategy.augmentation, image),
@@ -194,6 +208,7 @@ def _prepare(
         settings.sampling,
         name.seed,
         workers=device.threads if device.type == "cuda" else 0,
+        mixing=augmentation.batch_transforms(strategy.augmentation, n_classes),
     )
 
 
@@ -215,49 +230,6 @@ def _whole_model(
     else:
         model.load_state_dict(progress.best_model)
     return model.eval()
-
-
-def _provenance(
-    name: RunName,
-    strategy: config.Strategy,
-    description: dict[str, Any],
-    examples: _Examples,
-    device: devices.Device,
-) -> dict[str, Any]:
-    """Everything that decides a run's result."""
-    return {
-        "strategy": config.plain(strategy),
-        "backbone": description,
-        "fraction": name.fraction,
-        "seed": name.seed,
-        "split_hash": splits.split_hash(examples.frame),
-        "versions": {"headstart": __version__}
-        | {name: metadata.version(name) for name in _LIBRARIES},
-        "device": asdict(device),
-    }
-
-
-def git_commit() -> str:
-    """The commit of this checkout, with -dirty when files differ from it; empty outside git."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    folder = Path(__file__).parent
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return done.stdout.strip()
-
-
-def _tags(name: RunName, made_by: dict[str, Any]) -> dict[str, str]:
-    return {
-        "strategy": name.strategy,
-        "seed": str(name.seed),
-        "fraction": str(name.fraction),
-        "config_hash": digest([made_by["strategy"], made_by["backbone"]]),
-        "split_hash": made_by["split_hash"],
-        "git_commit": git_commit(),
-        "device": made_by["device"]["name"],
-    }
 
 
 def _write(
@@ -286,7 +258,7 @@ def _write(
         for part in strategies.trainable_names(whole, phase)
         for n in part
     }
-    tags = _tags(name, made_by)
+    tags = provenance.tags(name, made_by)
     description = made_by["backbone"]
     run = asdict(name) | {
         "config_hash": tags["config_hash"],
@@ -298,7 +270,7 @@ def _write(
         "device_uuid": device.uuid,
         "precision": device.precision,
         "threads": device.threads,
-        "weights": description["weights"] if strategy.init == "pretrained" else "random",
+        "weights": description["weights"] if strategy.init == "pretrained" else strategy.init,
         "weights_sha256": description["weights_sha256"] if strategy.init == "pretrained" else "",
         "n_train": len(examples.labels["train"]),
         "n_val": len(examples.labels["val"]),

@@ -62,10 +62,14 @@ def draw(
         title = ", ".join(t.name for t in policy) or "none" if transform is None else name
         title = f"Training policy: {title}" if transform is None else title.replace("_", " ")
         figures.gallery(views(sample, transforms, image), title, folder / f"gallery_{name}.png")
-    samples = {
-        str(label): [cache[int(row)] for row in cache.positions(list(rows.id[:_PER_CLASS]))]
-        for label, rows in train.groupby("label", sort=True)
+    by_class = {str(label): rows for label, rows in train.groupby("label", sort=True)}
+    first, last = min(by_class), max(by_class)
+    ends = {
+        f"first of {first}": _pictures(cache, by_class[first].head(_SHOWN)),
+        f"last of {last}": _pictures(cache, by_class[last].tail(_SHOWN)),
     }
+    figures.class_grid(ends, folder / "ends.png", title="First and last training images")
+    samples = {label: _pictures(cache, rows.head(_PER_CLASS)) for label, rows in by_class.items()}
     figures.class_grid(samples, folder / "class_grid.png")
     images, labels = batch(train, cache, image, policy)
     figures.batch(images, labels, folder / "batch.png")
@@ -109,6 +113,10 @@ def batch(
     tensors = next(image_batches(cache, rows, order, transform, normalize, [0, 1]))
     pictures = [_picture(tensor) for tensor in normalize.undo(tensors)]
     return pictures, [str(classes[codes[position]]) for position in order[0]]
+
+
+def _pictures(cache: "ImageCache", rows: pd.DataFrame) -> list[np.ndarray]:
+    return [cache[int(row)] for row in cache.positions(list(rows.id))]
 
 
 def _picture(tensor: "torch.Tensor") -> np.ndarray:

@@ -1,6 +1,7 @@
 """The JSON schema of an experiment: defaults filled in, and one clear line for an error."""
 
 import functools
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,10 @@ def with_defaults(raw: dict[str, Any], where: str) -> dict[str, Any]:
         ConfigError: in one line, the first key that breaks a rule, its value and the rule.
     """
     settings: dict[str, Any] = _copy(raw)
-    errors = sorted(_validator().iter_errors(settings), key=lambda e: len(e.path), reverse=True)
+    errors = [
+        e for e in _validator().iter_errors(settings) if e.validator not in _CLOSED or _unknown(e)
+    ]
+    errors.sort(key=lambda e: len(e.path), reverse=True)
     if errors:
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
         raise ConfigError(f"{where}: {_describe(errors[0])}{more}")
@@ -35,14 +39,18 @@ def with_defaults(raw: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def _copy(value: Any) -> Any:
+    """A deep copy whose keys are text, as JSON has it and YAML's `1: train` has not."""
     if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
+        return {str(key): _copy(item) for key, item in value.items()}
     return [_copy(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 @functools.cache
 def _validator() -> Draft202012Validator:
-    """A validator that fills in defaults, after the recipe in jsonschema's FAQ."""
+    """A validator that fills in defaults, after the recipe in jsonschema's FAQ.
+
+    Stricter than JSON Schema, 6.0 is no integer here, and nan and infinity are no numbers.
+    """
 
     def fill(
         validator: Any, properties: dict[str, Any], instance: Any, schema: dict[str, Any]
@@ -56,17 +64,23 @@ def _validator() -> Draft202012Validator:
         )
 
     schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
-    return validators.extend(Draft202012Validator, {"properties": fill})(schema)
+    types = Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {
+            "integer": lambda _, value: type(value) is int,
+            "number": lambda _, value: type(value) in (int, float) and math.isfinite(value),
+        }
+    )
+    return validators.extend(Draft202012Validator, {"properties": fill}, type_checker=types)(schema)
 
 
 def _describe(error: ValidationError) -> str:
     """One line for one schema error: the key, its value, what is allowed."""
     key = _dotted(error.absolute_path)
     rule, limit = error.validator, error.validator_value
-    if rule in ("additionalProperties", "unevaluatedProperties"):
-        unknown = error.message.split("'")[1]
+    if rule in _CLOSED:
         known = ", ".join(sorted(_known_keys(error)))
-        return f"{_dotted([*error.absolute_path, unknown])} is not a known key; allowed: {known}"
+        unknown = _dotted([*error.absolute_path, str(_unknown(error)[0])])
+        return f"{unknown} is not a known key; allowed: {known}"
     if rule == "required":
         missing = error.message.split("'")[1]
         return f"{_dotted([*error.absolute_path, missing])} is missing"
@@ -76,6 +90,7 @@ def _describe(error: ValidationError) -> str:
     return f"{key or 'the file'} is {error.instance!r}, but {allowed}"
 
 
+_CLOSED = ("additionalProperties", "unevaluatedProperties")
 _ALLOWED = {
     "type": "must be of type {limit}",
     "enum": "must be {limit}",
@@ -97,6 +112,13 @@ def _dotted(path: Iterable[str | int]) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
     return text.removeprefix(".")
+
+
+def _unknown(error: ValidationError) -> list[Any]:
+    """Keys that nothing allows; one whose value breaks a rule is known all the same."""
+    instance: Any = error.instance
+    known = _known_keys(error)
+    return [key for key in instance if key not in known]
 
 
 def _known_keys(error: ValidationError) -> set[str]:

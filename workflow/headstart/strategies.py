@@ -18,7 +18,7 @@ def trainable_names(model: "nn.Module", phase: Phase) -> tuple[list[str], list[s
     prefix = backbones.head_name(model) + "."
     names = [name for name, _ in model.named_parameters()]
     head = [name for name in names if name.startswith(prefix)]
-    if phase.train == "head":
+    if phase.train in ("head", "probe"):
         return [], head
     if phase.train == "all":
         return [name for name in names if not name.startswith(prefix)], head
@@ -37,16 +37,30 @@ def begin_phase(model: "nn.Module", phase: Phase) -> "Optimizer":
     body, head = trainable_names(model, phase)
     backbones.freeze_all_but(model, [*body, *head])
     parameters = dict(model.named_parameters())
+    rates = [*_body_rates(model, body, phase), (head, phase.lr * phase.head_lr_multiplier)]
     groups = [
-        {"params": [parameters[name] for name in body], "lr": phase.lr},
-        {"params": [parameters[name] for name in head], "lr": phase.lr * phase.head_lr_multiplier},
+        {"params": [parameters[name] for name in names], "lr": lr} for names, lr in rates if names
     ]
-    groups = [group for group in groups if group["params"]]
     decay = phase.weight_decay
     if phase.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=phase.lr, momentum=phase.momentum, weight_decay=decay)
     kind = torch.optim.Adam if phase.optimizer == "adam" else torch.optim.AdamW
     return kind(groups, lr=phase.lr, weight_decay=decay)
+
+
+def _body_rates(model: "nn.Module", body: list[str], phase: Phase) -> list[tuple[list[str], float]]:
+    """Body parameters with their learning rates, which may fall with the distance from the head.
+
+    Discriminative rates by depth are those of Howard & Ruder 2018.
+    """
+    if phase.layer_lr_decay == 1 or not body:
+        return [(body, phase.lr)]
+    groups = backbones.stages(model)
+    trained = set(body)
+    return [
+        ([name for name in names if name in trained], phase.lr * phase.layer_lr_decay**depth)
+        for depth, names in enumerate(reversed(groups))
+    ]
 
 
 def scheduler(optimizer: "Optimizer", phase: Phase, steps_per_epoch: int) -> "LRScheduler":
@@ -60,10 +74,10 @@ def scheduler(optimizer: "Optimizer", phase: Phase, steps_per_epoch: int) -> "LR
 
     total = phase.epochs * steps_per_epoch
     peaks = [group["lr"] for group in optimizer.param_groups]
-    if phase.schedule == "one_cycle":
-        return lr_scheduler.OneCycleLR(
-            optimizer, peaks, total_steps=total, pct_start=phase.warmup or 1 / total
-        )
+    if phase.schedule == "one_cycle" and total > 1:
+        # A rise that ends on the first step is none, and torch would divide by its length.
+        rise = phase.warmup if phase.warmup * total > 1 else 0.0
+        return lr_scheduler.OneCycleLR(optimizer, peaks, total_steps=total, pct_start=rise)
     if phase.schedule == "cosine":
         return _cosine(optimizer, phase, total)
     if phase.schedule == "step":

@@ -135,14 +135,24 @@ class RunLog:
 
         Args:
             key: names the run within its experiment: strategy/fraction/seed.
+
+        Raises:
+            HeadstartError: the store no longer has the experiment.
         """
         from mlflow.entities import Param, RunTag
+        from mlflow.exceptions import MlflowException
 
         client = _client(tracking["uri"])
         experiment = [tracking["experiment_id"]]
         query = f"tags.`headstart.run` = '{key}' and tags.`headstart.superseded` = 'false'"
         older = client.search_runs(experiment, query)
-        run_id = client.create_run(experiment[0], run_name=key).info.run_id
+        try:
+            run_id = client.create_run(experiment[0], run_name=key).info.run_id
+        except MlflowException:
+            raise HeadstartError(
+                f"MLflow experiment {experiment[0]} is not in {tracking['uri']}: was the store "
+                "deleted? Rerun with --forcerun tracking_init"
+            ) from None
         tags = tags | {
             "headstart.kind": "run",
             "headstart.run": key,

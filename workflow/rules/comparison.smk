@@ -89,6 +89,7 @@ rule report:
             f"{RESULTS}/sanity/class_counts.png",
             f"{RESULTS}/sanity/image_sizes.png",
             f"{RESULTS}/sanity/class_grid.png",
+            f"{RESULTS}/sanity/ends.png",
             f"{RESULTS}/sanity/batch.png",
             *expand(f"{RESULTS}/sanity/gallery_{{gallery}}.png", gallery=GALLERIES),
         ],

@@ -19,6 +19,7 @@ rule fetch:
         runtime=60,
     params:
         dataset=experiments.plain(EXPERIMENT.dataset),
+        downloads="results/downloads",
         fingerprint=source_fingerprint,
     message:
         "Listing the images of the source"

@@ -67,7 +67,7 @@ rule evaluate:
         f"{RESULTS}/benchmarks/evaluate/{JOB}.tsv"
     conda:
         "../../envs/headstart.yaml"
-    threads: 2
+    threads: 1
     resources:
         gpu=1,
         mem_mb=4000,

@@ -25,6 +25,12 @@ rule sanity:
             category="Sanity",
             labels={"figure": "samples of each class"},
         ),
+        ends=report(
+            f"{RESULTS}/sanity/ends.png",
+            caption="../report/class_grid.rst",
+            category="Sanity",
+            labels={"figure": "first and last training images"},
+        ),
         batch=report(
             f"{RESULTS}/sanity/batch.png",
             caption="../report/batch.rst",

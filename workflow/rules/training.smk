@@ -15,6 +15,7 @@ rule features:
     output:
         features=f"{RESULTS}/features/pooled.npy",
         meta=f"{RESULTS}/features/pooled.json",
+        ids=f"{RESULTS}/features/ids.txt",
     log:
         f"{RESULTS}/logs/features.log",
     benchmark:
@@ -60,7 +61,7 @@ rule train_from_features:
         strategy=strategies_from(features=True),
     conda:
         "../../envs/headstart.yaml"
-    threads: 2
+    threads: 1
     resources:
         gpu=1,
         mem_mb=4000,
@@ -97,7 +98,7 @@ rule train_from_images:
         strategy=strategies_from(features=False),
     conda:
         "../../envs/headstart.yaml"
-    threads: 2
+    threads: training_threads()
     resources:
         gpu=1,
         mem_mb=4000,

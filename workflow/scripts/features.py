@@ -20,13 +20,15 @@ def main(
     threads: int,
     output: Path,
     meta: Path,
+    ids: Path,
 ) -> None:
     from headstart import features
 
     started = time.perf_counter()
     device = devices.open_device(precision, threads)
+    cache = ImageCache.open(images, index)
     features.extract(
-        ImageCache.open(images, index),
+        cache,
         json.loads(backbone.read_text()),
         weights,
         [config.Transform.from_dict(transform) for transform in augmentation],
@@ -35,6 +37,7 @@ def main(
         output,
     )
     record = {"seconds": time.perf_counter() - started, "views": views, "device": str(device)}
+    ids.write_text("".join(f"{image}\n" for image in cache.ids))
     meta.write_text(json.dumps(record, indent=2) + "\n")
 
 
@@ -51,4 +54,5 @@ if "snakemake" in globals():
             snakemake.threads,
             Path(snakemake.output.features),
             Path(snakemake.output.meta),
+            Path(snakemake.output.ids),
         )

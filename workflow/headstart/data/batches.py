@@ -4,7 +4,7 @@ Order and augmentation of an epoch depend on (seed, epoch) alone, so that a resu
 exactly the batches of an uninterrupted one, whatever the number of workers.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -52,6 +52,11 @@ def epoch_order(
     return batches[:-1] if len(batches) > 1 and len(batches[-1]) == 1 else batches
 
 
+def _draw(seed: Sequence[int]) -> int:
+    """One well-mixed 63-bit seed from several numbers."""
+    return int(np.random.default_rng(seed).integers(2**63))
+
+
 class _Images(Dataset):
     """Transformed uint8 images of one pass; a batch's random draws are seeded by its content."""
 
@@ -62,9 +67,8 @@ class _Images(Dataset):
 
     def __getitems__(self, positions: Sequence[int]) -> torch.Tensor:
         """uint8 tensor (len(positions), 3, size, size)."""
-        draws = np.random.default_rng([*self.seed, int(positions[0])])
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(draws.integers(2**63)))
+            torch.manual_seed(_draw([*self.seed, int(positions[0])]))
             return torch.stack([self.transform(self._image(i)) for i in positions])
 
     def _image(self, position: int) -> torch.Tensor:
@@ -137,16 +141,25 @@ class ImageBatches:
         sampling: str,
         seed: int,
         workers: int = 0,
+        mixing: "Sequence[Callable[[torch.Tensor, torch.Tensor], Batch]]" = (),
     ) -> None:
-        """`rows`, `labels` and `transforms` each have a "train" and a "val" entry."""
+        """`rows`, `labels` and `transforms` each have a "train" and a "val" entry.
+
+        `mixing` are applied to each training batch and may make its targets soft, (n, K).
+        """
         self.cache, self.rows, self.labels, self.transforms = cache, rows, labels, transforms
         self.normalize, self.batch_size, self.sampling = normalize, batch_size, sampling
-        self.seed, self.workers = seed, workers
+        self.seed, self.workers, self.mixing = seed, workers, mixing
         self.steps = len(epoch_order(labels["train"], batch_size, sampling, seed, 0))
 
     def train(self, epoch: int) -> Iterator["Batch"]:
         order = epoch_order(self.labels["train"], self.batch_size, self.sampling, self.seed, epoch)
-        yield from self._batches("train", order, [self.seed, epoch])
+        for step, (images, targets) in enumerate(self._batches("train", order, [self.seed, epoch])):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(_draw([self.seed, epoch, step, 3]))
+                for mix in self.mixing:
+                    images, targets = mix(images, targets)
+            yield images, targets
 
     def val(self) -> Iterator["Batch"]:
         yield from self._batches("val", consecutive(len(self.rows["val"]), self.batch_size), [0])

@@ -4,111 +4,180 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import os
-import re
-import warnings
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
+from filelock import FileLock
 
 from headstart import HeadstartError
-from headstart.config import Dataset, Table, Threshold
+from headstart.config import Dataset, Table
+from headstart.data import archives, cifar, downloads, folders, tables
 
-COLUMNS = ["id", "path", "label", "split"]
-PARTS = {"train", "val", "valid", "validation", "test"}
-_SEPARATORS = {"comma": ",", "tab": "\t", "semicolon": ";", "whitespace": r"\s+"}
-_JUNK = {"Thumbs.db", "desktop.ini", "__MACOSX"}
+_LOCAL = {"package", "folder", "csv"}
+
+
+def is_local(dataset: Dataset) -> bool:
+    """Whether the images can be listed as they are, without fetching or unpacking anything."""
+    return dataset.source in _LOCAL
 
 
 def list_images(dataset: Dataset) -> pd.DataFrame:
-    """List the images of a source, sorted by id. Whether they can be read is for the manifest.
+    """List the images of a local source, sorted by id. Whether they can be read is for the
+    manifest.
 
     Returns:
         One row per file, all columns strings: `id` (path relative to the source, posix),
         `path` (openable from the working directory), `label`, `split` (the source's own
-        part folder, '' if none).
+        part, '' if none).
 
     Raises:
         HeadstartError: the source is not there, or not laid out as the settings say.
     """
-    if dataset.source == "package":
-        listing = _list_package(_package_name(dataset), _table(dataset))
-    else:
-        listing = _list_folder(_root(dataset))
-    listing = listing.sort_values("id", ignore_index=True)
-    _require_unique(listing)
-    if (count := listing["label"].nunique()) < 2:
+    return _list(dataset, _local_root(dataset))
+
+
+def fetch(dataset: Dataset, folder: Path) -> pd.DataFrame:
+    """List the images of any source, after downloading and unpacking what is not here yet.
+
+    Args:
+        folder: where downloads are kept. One subfolder per address, shared by all experiments
+            and used by one process at a time.
+
+    Returns:
+        As `list_images`.
+
+    Raises:
+        HeadstartError: nothing can be fetched, or it is not laid out as the settings say.
+    """
+    if is_local(dataset):
+        return list_images(dataset)
+    check_address(dataset)
+    return _list(dataset, _unpacked(dataset, folder))
+
+
+def check_address(dataset: Dataset) -> None:
+    """Check what can be checked of an archive's address without a network.
+
+    Raises:
+        HeadstartError: a local archive is not there; the address, hash or folder makes no sense.
+    """
+    if dataset.address:
+        downloads.local_file(dataset.address)
+    if dataset.hash:
+        downloads.digest(dataset.hash)
+    if dataset.folder and (
+        dataset.folder.startswith("/") or ".." in PurePosixPath(dataset.folder).parts
+    ):
         raise HeadstartError(
-            f"{_where(dataset)}: found only one class, {listing['label'].iloc[0]!r}; "
-            f"give at least two{_hint(dataset)}"
-            if count
-            else f"{_where(dataset)}: lists no images"
+            f"dataset.folder is {dataset.folder!r}; give a path inside the archive"
         )
-    return listing
 
 
 def fingerprint(dataset: Dataset) -> str:
-    """A short hash that changes when the source's files do.
+    """A short hash that changes when the source's files do; found without a network.
 
-    For a folder it covers each listed file's relative path, size and modification time; for
-    a package the distribution's name and version, or its files where no distribution owns it.
+    It covers, for a folder or csv source, each listed file's relative path, size and
+    modification time; for a package the distribution's name and version, or its files where no
+    distribution owns it; for the others the address and hash, and a local archive's size and
+    modification time.
 
     Raises:
-        HeadstartError: the source is not there, or a folder is not laid out as expected.
+        HeadstartError: the source is not there, or not laid out as expected.
     """
     digest = hashlib.sha256()
-    if dataset.source == "package":
-        name = _package_name(dataset)
-        root = _locate(name, _table(dataset).file)
-        owners = importlib.metadata.packages_distributions().get(name.partition(".")[0], [])
-        for owner in sorted(set(owners)):
-            digest.update(f"{owner} {importlib.metadata.version(owner)}\n".encode())
-        entries = iter(()) if owners else _files(root, set())
+    if not is_local(dataset):
+        check_address(dataset)
+        digest.update(f"{dataset.name}\0{dataset.address}\0{dataset.hash}\n".encode())
+        local = downloads.local_file(dataset.address) if dataset.address else None
+        root = Path()
+        paths: Iterable[str] = [os.fspath(local)] if local else []
     else:
-        root = _root(dataset)
-        entries = (entry for _, _, entry in _labelled(root))
-    for entry in entries:
-        stat = entry.stat(follow_symlinks=os.path.exists(entry))
-        line = f"{_relative(entry, root)}\0{stat.st_size}\0{stat.st_mtime_ns}\n"
-        digest.update(line.encode(errors="surrogateescape"))
+        root = _local_root(dataset)
+        owners = _distributions(dataset)
+        for owner in owners:
+            digest.update(f"{owner} {importlib.metadata.version(owner)}\n".encode())
+        paths = [] if owners else _files(dataset, root)
+    for path in paths:
+        line = f"{os.path.relpath(path, root)}\0"
+        if os.path.lexists(path):
+            stat = os.stat(path, follow_symlinks=os.path.exists(path))
+            line += f"{stat.st_size}\0{stat.st_mtime_ns}"
+        digest.update(f"{line}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]
 
 
-def _where(dataset: Dataset) -> str:
+def _distributions(dataset: Dataset) -> list[str]:
+    if not dataset.package:
+        return []
+    top = dataset.package.partition(".")[0]
+    return sorted(set(importlib.metadata.packages_distributions().get(top, [])))
+
+
+def _files(dataset: Dataset, root: Path) -> Iterable[str]:
+    """Paths of the files that a local source consists of, in a fixed order."""
     if dataset.source == "package":
-        return f"dataset.table.label ({_table(dataset).label!r} of {_table(dataset).file})"
-    return f"dataset.path {dataset.path}"
+        return (entry.path for entry in folders.files(root, set()))
+    if dataset.table:
+        texts = map(os.fspath, tables.files(root, dataset.table))
+        return [*texts, *tables.list_images(root, dataset.table)["path"].sort_values()]
+    try:
+        return [entry.path for _, _, entry in folders.labelled(root)]
+    except folders.FolderError as error:
+        raise HeadstartError(f"dataset.path: {error}") from None
 
 
-def _hint(dataset: Dataset) -> str:
-    """Where the classes may be, if the one class folder holds folders itself."""
+def _list(dataset: Dataset, root: Path) -> pd.DataFrame:
+    where = f"dataset.path {dataset.path}" if is_local(dataset) else f"dataset.folder {root}"
+    hint = ""
+    if table := dataset.table:
+        where = f"dataset.table.label ({table.label!r} of {table.file})"
+        listing = tables.list_images(root, table)
+        repeated = listing["id"][listing["id"].duplicated()]
+        if len(repeated):
+            raise HeadstartError(f"dataset.table lists {repeated.iloc[0]!r} twice; keep one row")
+    else:
+        listing, hint = _list_folders(dataset, root)
+    if (count := listing["label"].nunique()) < 2:
+        raise HeadstartError(
+            f"{where}: found only one class, {listing['label'].iloc[0]!r}; give at least two{hint}"
+            if count
+            else f"{where}: lists no images"
+        )
+    return listing.sort_values("id", ignore_index=True)
+
+
+def _list_folders(dataset: Dataset, root: Path) -> tuple[pd.DataFrame, str]:
+    """The listing, and where the classes may be if the one class folder holds folders."""
+    foreign = not is_local(dataset)
+    key = "dataset.folder" if foreign else "dataset.path"
+    try:
+        listing = folders.list_images(root, foreign)
+        first = folders.class_folders(root, foreign)[0][1]
+        deeper = folders.has_subfolders(first)
+    except folders.FolderError as error:
+        raise HeadstartError(f"{key}: {error}") from None
+    place = f"{dataset.folder}/{first.name}" if foreign else first.path
+    return listing, f", or set {key} to {place}, which has subfolders" if deeper else ""
+
+
+# Local sources
+
+
+def _local_root(dataset: Dataset) -> Path:
     if dataset.source == "package":
-        return ""
-    folder = _class_folders(_root(dataset))[0][1]
-    deeper = any(_kind(entry) == "folder" for entry in _scan(folder))
-    return f", or set dataset.path to {folder.path}, which has subfolders" if deeper else ""
+        assert dataset.package and dataset.table  # the schema requires both
+        return _package_folder(dataset.package, dataset.table)
+    assert dataset.path  # the schema requires it
+    root = Path(dataset.path).expanduser()
+    if not root.is_dir():
+        what = "is a file, not a folder" if root.is_file() else "does not exist"
+        wanted = "the folder of the images" if dataset.table else "a folder of class subfolders"
+        raise HeadstartError(f"dataset.path: {root} {what}; give {wanted}")
+    return root
 
 
-def _require_unique(listing: pd.DataFrame) -> None:
-    repeated = listing["id"][listing["id"].duplicated()]
-    if len(repeated):
-        raise HeadstartError(f"dataset.table lists {repeated.iloc[0]!r} twice; keep one row")
-
-
-# Packages
-
-
-def _package_name(dataset: Dataset) -> str:
-    assert dataset.package is not None  # the schema requires it of this source
-    return dataset.package
-
-
-def _table(dataset: Dataset) -> Table:
-    assert dataset.table is not None  # the schema requires it of this source
-    return dataset.table
-
-
-def _locate(package: str, table: str) -> Path:
+def _package_folder(package: str, table: Table) -> Path:
     """Folder of an installed package, found without importing it."""
     top, *inner = package.split(".")
     try:
@@ -123,198 +192,69 @@ def _locate(package: str, table: str) -> Path:
         )
     roots = [Path(place, *inner) for place in places]
     for root in roots:
-        if (root / table).is_file():
+        if (root / table.file).is_file():
             return root
-    raise HeadstartError(f"dataset.table.file: {table} is not in the package, looked in {roots[0]}")
+    raise HeadstartError(
+        f"dataset.table.file: {table.file} is not in the package, looked in {roots[0]}"
+    )
 
 
-def _list_package(package: str, table: Table) -> pd.DataFrame:
-    root = _locate(package, table.file)
-    rows = _read_table(root / table.file, table)
-    literals_and_columns = re.split(r"\{([^{}]+)\}", table.image)
-    _require_columns(rows, literals_and_columns[1::2], "image", table)
-    _require_columns(rows, [table.label], "label", table)
-    ids = pd.Series("", index=rows.index, dtype="str")
-    for position, piece in enumerate(literals_and_columns):
-        ids += rows[piece] if position % 2 else piece
-    labels = rows[table.label]
-    if table.threshold:
-        labels = _two_classes(labels, table.threshold)
-    if (empty := labels == "").any():
-        raise HeadstartError(
-            f"dataset.table.label: {ids[empty].iloc[0]} has no {table.label!r} in {table.file}; "
-            "fill it in or remove the row"
-        )
-    paths = (str(root) + os.sep) + ids
-    return pd.DataFrame({"id": ids, "path": paths, "label": labels, "split": ""}, dtype="str")
+# Archives
 
 
-def _read_table(path: Path, table: Table) -> pd.DataFrame:
-    """Every cell as stripped text."""
+def _unpacked(dataset: Dataset, folder: Path) -> Path:
+    """The folder of the classes or the table, in a fetched archive."""
+    if dataset.source == "torchvision":
+        assert dataset.name  # the schema requires it
+        address, expected = cifar.origin(dataset.name)
+        return _keep(dataset.address or address, expected, folder, dataset.name)
+    assert dataset.address  # the schema requires it
+    top = _keep(dataset.address, dataset.hash, folder, None)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
-            rows = pd.read_csv(
-                path,
-                sep=_SEPARATORS[table.separator],
-                header=None if table.columns else 0,
-                index_col=False,
-                dtype="str",
-                keep_default_na=False,
-                encoding="utf-8-sig",
-            )
-    except (ValueError, pd.errors.ParserWarning) as error:
-        raise HeadstartError(
-            f"dataset.table.file: {path} is no {table.separator}-separated text: "
-            f"{' '.join(str(error).split())}"
-        ) from None
-    if table.columns:
-        if len(table.columns) != rows.shape[1]:
-            raise HeadstartError(
-                f"dataset.table.columns names {len(table.columns)} columns, "
-                f"but {path} has {rows.shape[1]} when {table.separator}-separated"
-            )
-        rows.columns = pd.Index(table.columns)
-    return rows.rename(columns=str.strip).apply(lambda column: column.str.strip())
+        if dataset.folder:
+            root = top / dataset.folder
+            if not root.is_dir():
+                raise folders.FolderError(
+                    f"{dataset.folder!r} is no folder of the archive, which holds "
+                    f"{folders.contents(top)}"
+                )
+            return root
+        if dataset.table:
+            return folders.find_file(top, dataset.table.file)
+        return folders.find_root(top)
+    except folders.FolderError as error:
+        key = "dataset.table.file" if dataset.table and not dataset.folder else "dataset.folder"
+        raise HeadstartError(f"{key}: {error}") from None
 
 
-def _require_columns(rows: pd.DataFrame, names: list[str], key: str, table: Table) -> None:
-    for name in names:
-        if name not in rows.columns:
-            raise HeadstartError(
-                f"dataset.table.{key}: {table.file} has no column {name!r}; "
-                f"it has {', '.join(rows.columns)}"
-            )
+def _keep(address: str, expected: str | None, folder: Path, name: str | None) -> Path:
+    """The unpacked content of an archive, kept in a folder named after its digest.
 
-
-def _two_classes(labels: pd.Series, threshold: Threshold) -> pd.Series:
-    numbers = pd.to_numeric(labels, errors="coerce")
-    if (wrong := numbers.isna()).any():
-        raise HeadstartError(
-            f"dataset.table.threshold: {labels.name!r} holds {labels[wrong].iloc[0]!r}, "
-            "which is no number"
-        )
-    return (numbers < threshold.at).map({True: threshold.below, False: threshold.otherwise})
-
-
-# Folders
-
-
-def _root(dataset: Dataset) -> Path:
-    assert dataset.path is not None  # the schema requires it of this source
-    root = Path(dataset.path).expanduser()
-    if not root.is_dir():
-        what = "is a file, not a folder" if root.is_file() else "does not exist"
-        raise HeadstartError(f"dataset.path: {root} {what}; give a folder of class subfolders")
-    return root
-
-
-def _list_folder(root: Path) -> pd.DataFrame:
-    rows = []
-    for label, part, entry in _labelled(root):
-        try:
-            entry.path.encode()
-        except UnicodeEncodeError:
-            raise HeadstartError(
-                f"dataset.path: file name {os.fsencode(entry.path)!r} is not valid UTF-8; rename it"
-            ) from None
-        rows.append((_relative(entry, root), entry.path, label, part))
-    return pd.DataFrame(rows, columns=COLUMNS, dtype="str")
-
-
-def _labelled(root: Path) -> Iterator[tuple[str, str, os.DirEntry[str]]]:
-    """(label, part, file) of every file below a class folder, in a fixed order.
-
-    Every class must hold a file in at least one part.
+    Args:
+        name: class of torchvision.datasets that the archive is for, None for any other archive.
     """
-    folders = _class_folders(root)
-    filled = set()
-    for part, folder in folders:
-        for entry in _files(folder, {_identity(root), _identity(folder)}):
-            filled.add(folder.name)
-            yield folder.name, part, entry
-    for _, folder in folders:
-        if folder.name not in filled:
-            raise HeadstartError(
-                f"dataset.path: class folder {folder.path} holds no files; fill or remove it"
-            )
+    place = folder / hashlib.sha256(address.encode()).hexdigest()[:12]
+    place.mkdir(parents=True, exist_ok=True)
+    with FileLock(place / "lock"):
+        known = downloads.known_digest(address, expected, place)
+        if known and (target := _named(place, known, name)).is_dir():
+            return target
+        archive, known = downloads.fetch(address, expected, place)
+        target = _named(place, known, name)
+        if target.is_dir():
+            return target
+        try:
+            if name:
+                cifar.write(name, archive, target)
+            else:
+                archives.extract(archive, target)
+        except archives.ArchiveError:
+            if archive.parent == place and not expected:
+                downloads.forget(archive)  # the first download was not to be trusted
+            raise
+    return target
 
 
-def _class_folders(root: Path) -> list[tuple[str, os.DirEntry[str]]]:
-    """(part, class folder) pairs; part is '' where the source has no part folders."""
-    found = _scan(root)
-    folders = [entry for entry in found if _kind(entry) == "folder"]
-    if not folders:
-        raise HeadstartError(
-            f"dataset.path: {root} has no class subfolders, only {_count(found)}; expected "
-            f"{root}/CLASS/IMAGE, or {root}/PART/CLASS/IMAGE with parts train, val and test"
-        )
-    parts = [entry for entry in folders if entry.name.lower() in PARTS]
-    if not parts:
-        return [("", entry) for entry in folders]
-    if others := [entry.name for entry in folders if entry not in parts]:
-        raise HeadstartError(
-            f"dataset.path: {root} is ambiguous, with both the part folder {parts[0].name!r} and "
-            f"{others[0]!r}; have either class folders or train, val and test, and rename the rest"
-        )
-    pairs = []
-    for part in parts:
-        inside = _scan(part)
-        classes = [entry for entry in inside if _kind(entry) == "folder"]
-        if not classes:
-            raise HeadstartError(
-                f"dataset.path: part folder {part.path} has no class subfolders, only "
-                f"{_count(inside)}; expected {part.path}/CLASS/IMAGE"
-            )
-        pairs += [(part.name, entry) for entry in classes]
-    return pairs
-
-
-def _count(entries: list[os.DirEntry[str]]) -> str:
-    return f"{len(entries)} file{'' if len(entries) == 1 else 's'}"
-
-
-def _files(
-    folder: Path | os.DirEntry[str], seen: set[tuple[int, int]]
-) -> Iterator[os.DirEntry[str]]:
-    """Files at any depth. `seen` holds folders already entered, so that links cannot loop."""
-    for entry in _scan(folder):
-        kind = _kind(entry)
-        if kind == "file":
-            yield entry
-        elif kind == "folder" and (identity := _identity(entry)) not in seen:
-            seen.add(identity)
-            yield from _files(entry, seen)
-
-
-def _scan(folder: Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
-    """What a folder holds, sorted by name, without hidden and system files."""
-    try:
-        with os.scandir(folder) as entries:
-            kept = [e for e in entries if not e.name.startswith(".") and e.name not in _JUNK]
-    except OSError as error:
-        raise HeadstartError(
-            f"dataset.path: {os.fspath(folder)} cannot be read ({error.strerror})"
-        ) from None
-    return sorted(kept, key=lambda entry: entry.name)
-
-
-def _kind(entry: os.DirEntry[str]) -> str:
-    """'folder', 'file' or 'other'. A dangling link is a file: one that cannot be read."""
-    try:
-        if entry.is_dir():
-            return "folder"
-        regular = entry.is_file()
-    except OSError:
-        regular = False
-    dangling = entry.is_symlink() and not os.path.exists(entry)
-    return "file" if regular or dangling else "other"
-
-
-def _identity(folder: Path | os.DirEntry[str]) -> tuple[int, int]:
-    stat = os.stat(folder)
-    return stat.st_dev, stat.st_ino
-
-
-def _relative(entry: os.DirEntry[str], root: Path) -> str:
-    return entry.path[len(os.path.join(root, "")) :].replace(os.sep, "/")
+def _named(place: Path, digest: str, name: str | None) -> Path:
+    kind, _, digits = digest.partition(":")
+    return place / "-".join(filter(None, [name, kind, digits[:16]]))

@@ -39,20 +39,23 @@ def gallery(images: Sequence[np.ndarray], title: str, path: Path) -> None:
 
 
 def class_grid(
-    samples: Mapping[str, Sequence[np.ndarray]], path: Path, max_classes: int = 20
+    samples: Mapping[str, Sequence[np.ndarray]],
+    path: Path,
+    max_classes: int = 20,
+    title: str = "Samples of each class",
 ) -> None:
     """Samples of each class, uint8 HWC, one row a class and at most eight a row.
 
     Of more than `max_classes` classes an evenly spaced selection is drawn.
     """
     if not any(samples.values()):
-        return message(path, "Samples of each class", "No images.")
+        return message(path, title, "No images.")
     chosen = spread(list(samples), max_classes)
     note = f"{len(chosen)} of {len(samples)} classes" if len(chosen) < len(samples) else ""
     mosaic(
         path,
         [samples[name][:8] for name in chosen],
-        title="Samples of each class",
+        title=title,
         note=note,
         side=130 if len(chosen) <= 6 else 92,
         row_labels=chosen,

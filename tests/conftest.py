@@ -1,0 +1,47 @@
+"""Fixtures that several test modules share."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tensors; threads only wait for each other
+
+import pytest  # noqa: E402
+
+from headstart import config, devices  # noqa: E402
+
+_TINY = {
+    "experiment": "tiny",
+    "dataset": {"source": "folder", "path": "images"},
+    "training": {"batch_size": 8, "precision": "fp32"},
+    "strategies": {
+        "full": {"init": "pretrained", "phases": [{"train": "all", "epochs": 2, "lr": 0.01}]}
+    },
+}
+
+
+@pytest.fixture
+def make_phase() -> Callable[..., config.Phase]:
+    """A phase with the schema's defaults and the given settings."""
+    (phase,) = config.from_dict(_TINY).strategies["full"].phases
+    return lambda **settings: replace(phase, **settings)
+
+
+@pytest.fixture
+def make_strategy(make_phase: Callable[..., config.Phase]) -> Callable[..., config.Strategy]:
+    """A strategy of the given phases, each a dictionary, and training settings."""
+    strategy = config.from_dict(_TINY).strategies["full"]
+
+    def make(*phases: dict, **training: object) -> config.Strategy:
+        return replace(
+            strategy,
+            phases=tuple(make_phase(**phase) for phase in phases),
+            training=replace(strategy.training, **training),
+        )
+
+    return make
+
+
+@pytest.fixture
+def cpu() -> devices.Device:
+    return devices.Device("cpu", "test CPU", "", "fp32", 1)

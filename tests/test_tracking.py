@@ -1,0 +1,195 @@
+"""Tracking: a store that several jobs may open, runs that are found again, models that load."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from headstart import HeadstartError, backbones, tracking
+
+
+@pytest.fixture(autouse=True)
+def no_outer_store(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    yield
+    mlflow.set_tracking_uri(None)
+
+
+PREPARE = """
+import json, sys
+from pathlib import Path
+from headstart import tracking
+print(json.dumps(tracking.prepare(Path(sys.argv[1]), "cells")))
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("store") / "mlflow"
+
+
+@pytest.fixture(scope="module")
+def prepared(folder) -> list[tuple[int, str, str]]:
+    """What four processes that prepare one store at once return: status, stdout, stderr."""
+    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+    jobs = [
+        subprocess.Popen(
+            [sys.executable, "-c", PREPARE, str(folder)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    outputs = [job.communicate(timeout=120) for job in jobs]
+    return [(job.returncode, *output) for job, output in zip(jobs, outputs, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def shared(prepared) -> dict[str, str]:
+    return json.loads(prepared[0][1])
+
+
+def client(store: dict[str, str]) -> mlflow.MlflowClient:
+    return mlflow.MlflowClient(store["uri"])
+
+
+def start(
+    store: dict[str, str], key: str = "full/fraction-1.0/seed-0", **settings
+) -> tracking.RunLog:
+    return tracking.RunLog.start(store, key, settings or {"lr": 0.1}, {"strategy": "full"})
+
+
+def test_several_processes_may_prepare_at_once(prepared, shared):
+    assert [status for status, _, _ in prepared] == [0] * 4, prepared
+    assert len({output for _, output, _ in prepared}) == 1
+    names = sorted(found.name for found in client(shared).search_experiments())
+    assert names == ["Default", "cells"]
+
+
+def test_prepare_is_idempotent(shared, folder):
+    assert tracking.prepare(folder, "cells") == shared
+    other = tracking.prepare(folder, "other")
+    assert other["uri"] == shared["uri"] == f"sqlite:///{folder / 'mlflow.db'}"
+    assert other["experiment_id"] != shared["experiment_id"]
+    parent = client(shared).get_run(shared["parent_run_id"])
+    assert parent.info.run_name == "cells"
+    with sqlite3.connect(folder / "mlflow.db") as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_another_store_may_be_named(tmp_path, monkeypatch):
+    assert tracking.uri(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    assert tracking.uri(tmp_path) == "http://127.0.0.1:5000"
+
+
+def test_a_run_has_its_parent_parameters_metrics_and_end(shared):
+    log = start(shared, phases=[{"lr": 0.001}, {"lr": None}], name="")
+    log.metrics({"val_loss": 0.5, "val_accuracy": 1}, step=1)
+    log.metrics({"val_loss": 0.25}, step=2)
+    log.describe("a run")
+    log.end()
+    run = client(shared).get_run(log.run_id)
+    assert run.info.status == "FINISHED" and run.info.run_name == "full/fraction-1.0/seed-0"
+    assert run.data.params == {"phases.0.lr": "0.001", "phases.1.lr": "None", "name": ""}
+    assert run.data.tags["mlflow.parentRunId"] == shared["parent_run_id"]
+    assert run.data.tags["mlflow.note.content"] == "a run"
+    assert run.data.tags["strategy"] == "full"
+    history = client(shared).get_metric_history(log.run_id, "val_loss")
+    assert [(m.step, m.value) for m in history] == [(1, 0.5), (2, 0.25)]
+    tracking.RunLog.open(shared, log.run_id).end(failed=True)
+    assert client(shared).get_run(log.run_id).info.status == "FAILED"
+
+
+def test_a_diverged_metric_does_not_break_the_log(shared):
+    log = start(shared)
+    log.metrics({"loss": float("nan"), "other": float("inf")})
+    log.end()
+
+
+def test_a_rerun_supersedes_the_older_run(shared):
+    key = "scratch/fraction-0.5/seed-1"
+    runs = [start(shared, key) for _ in range(3)]
+    neighbour = start(shared, "scratch/fraction-0.5/seed-11")
+    tags = [client(shared).get_run(run.run_id).data.tags for run in runs]
+    assert [tag["headstart.superseded"] for tag in tags] == ["true", "true", "false"]
+    assert tags[0]["headstart.superseded_by"] == runs[1].run_id
+    assert tags[1]["headstart.superseded_by"] == runs[2].run_id
+    other = client(shared).get_run(neighbour.run_id).data.tags
+    assert other["headstart.superseded"] == "false"
+
+
+def test_many_and_long_parameters_are_kept(shared):
+    log = start(shared, numbers=list(range(250)), text="x" * 9000)
+    parameters = client(shared).get_run(log.run_id).data.params
+    assert len(parameters) == 251
+    assert parameters["numbers.249"] == "249" and parameters["text"] == "x" * 6000
+
+
+def test_flatten_names_every_leaf():
+    nested = {"a": {"b": [1, {"c": None}]}, "d": (True,), "e": {}}
+    assert tracking.flatten(nested) == {"a.b.0": "1", "a.b.1.c": "None", "d.0": "True"}
+
+
+def test_files_and_images_are_attached(shared, tmp_path):
+    log = start(shared)
+    (tmp_path / "run.json").write_text("{}")
+    log.files([tmp_path / "run.json"], "figures")
+    frame = pd.DataFrame({"id": ["a", "b"], "label": ["x", "y"], "split": ["train", "val"]})
+    log.dataset(frame, "cells", str(tmp_path / "run.json"))
+    listed = client(shared).list_artifacts(log.run_id, "figures")
+    assert [item.path for item in listed] == ["figures/run.json"]
+    (entry,) = client(shared).get_run(log.run_id).inputs.dataset_inputs
+    assert entry.dataset.name == "cells"
+
+
+def test_a_lost_run_is_one_line(shared):
+    gone = start(shared)
+    client(shared).delete_run(gone.run_id)
+    for run_id in (gone.run_id, "0" * 32):
+        with pytest.raises(HeadstartError) as caught:
+            tracking.RunLog.open(shared, run_id)
+        text = str(caught.value)
+        assert run_id in text and "--forcerun" in text and "\n" not in text
+
+
+def test_a_lost_experiment_is_one_line(shared):
+    with pytest.raises(HeadstartError) as caught:
+        start(shared | {"experiment_id": "999"})
+    text = str(caught.value)
+    assert "experiment 999" in text and "--forcerun tracking_init" in text and "\n" not in text
+
+
+def test_a_logged_model_loads_safely_and_takes_any_batch(shared, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    model = backbones.create("test_efficientnet", "timm", 3).eval()
+    images = np.random.default_rng(0).normal(size=(5, 3, 32, 32)).astype(np.float32)
+    with torch.no_grad():
+        wanted = model(torch.from_numpy(images)).numpy()
+    log = start(shared, "model/fraction-1.0/seed-0")
+    log.model(model, images[:2])
+    log.end()
+    (found,) = client(shared).search_logged_models([shared["experiment_id"]])
+    assert found.source_run_id == log.run_id
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    mlflow.set_tracking_uri(shared["uri"])
+    info = mlflow.models.get_model_info(found.model_uri)
+    assert info.signature is not None
+    assert info.signature.inputs.inputs[0].shape == (-1, 3, 32, 32)
+    assert info.signature.outputs.inputs[0].shape == (-1, 3)
+    loaded = mlflow.pytorch.load_model(found.model_uri)
+    for n in (1, 2, 5):
+        with torch.no_grad():
+            made = loaded(torch.from_numpy(images[:n])).numpy()
+        np.testing.assert_allclose(made, wanted[:n], atol=1e-4)
+    assert not any(name.endswith((".pkl", ".pth")) for name in os.listdir(tmp_path))

@@ -1,0 +1,76 @@
+"""What made a run: settings, split, weights, versions, commit and device."""
+
+import subprocess
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from headstart import __version__, config, devices
+from headstart.checkpoints import digest
+
+_LIBRARIES = ("mlflow", "numpy", "scikit-learn", "timm", "torch", "torchvision")
+
+
+@dataclass(frozen=True)
+class RunName:
+    """What tells a run from the others of its experiment."""
+
+    experiment: str
+    strategy: str
+    fraction: float
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.strategy}/fraction-{self.fraction}/seed-{self.seed}"
+
+
+def made_by(
+    name: RunName,
+    strategy: config.Strategy,
+    description: dict[str, Any],
+    split_hash: str,
+    device: devices.Device,
+) -> dict[str, Any]:
+    """Everything that decides a run's result, and so whether an interrupted one can go on.
+
+    A lease may give the next attempt another GPU of the same kind, or another thread count.
+
+    Args:
+        description: the content of backbone/config.json.
+        split_hash: of the images and parts that training may read.
+    """
+    return {
+        "strategy": config.plain(strategy),
+        "backbone": description,
+        "fraction": name.fraction,
+        "seed": name.seed,
+        "split_hash": split_hash,
+        "versions": {"headstart": __version__}
+        | {library: metadata.version(library) for library in _LIBRARIES},
+        "device": {"type": device.type, "name": device.name, "precision": device.precision},
+    }
+
+
+def git_commit() -> str:
+    """The commit of this checkout, with -dirty when files differ from it; empty outside git."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    folder = Path(__file__).parent
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
+
+
+def tags(name: RunName, made_by: dict[str, Any]) -> dict[str, str]:
+    """What the MLflow UI can filter runs by."""
+    return {
+        "strategy": name.strategy,
+        "seed": str(name.seed),
+        "fraction": str(name.fraction),
+        "config_hash": digest([made_by["strategy"], made_by["backbone"]]),
+        "split_hash": made_by["split_hash"],
+        "git_commit": git_commit(),
+        "device": made_by["device"]["name"],
+    }
