@@ -56,7 +56,7 @@ def snakemake(project: Path, *arguments: str, **environment: str) -> subprocess.
 
 
 def write_config(project: Path, config: dict) -> None:
-    (project / "experiment.yaml").write_text(yaml.safe_dump(config))
+    (project / "experiment.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
 
 def planned(project: Path) -> dict[str, int]:
@@ -159,8 +159,7 @@ def test_head_only_keeps_the_backbone_bit_for_bit(project: Path) -> None:
 
 
 def test_mlflow_has_every_run_under_one_parent(project: Path) -> None:
-    mlflow.set_tracking_uri(f"sqlite:///{project / 'results/mlflow/mlflow.db'}")
-    client = mlflow.MlflowClient()
+    client = mlflow.MlflowClient(f"sqlite:///{project / 'results/mlflow/mlflow.db'}")
     experiment = client.get_experiment_by_name("cells")
     runs = client.search_runs([experiment.experiment_id])
     parents = [run for run in runs if run.data.tags["headstart.kind"] == "experiment"]
@@ -283,9 +282,9 @@ def test_an_added_image_is_noticed(changed: Path) -> None:
 
 def killed_after_an_epoch(project: Path) -> None:
     """Start the training of `full` and kill its process with SIGKILL after its first epoch."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "experiment.yaml"]
+    command = [sys.executable, "-m", "snakemake", "--cores", "4", str(FULL / "model.safetensors")]
     running = subprocess.Popen(
-        [*command, str(FULL / "model.safetensors")],
+        [*command, "--configfile", "experiment.yaml"],
         cwd=project,
         stderr=subprocess.PIPE,
         text=True,

@@ -9,22 +9,25 @@ from pathlib import Path
 
 WORKFLOW = Path(os.path.relpath(Path(os.fspath(workflow.current_basedir)).parent))
 sys.path.insert(0, str(WORKFLOW.resolve()))
-# Jobs run scripts in processes of their own, perhaps in another environment.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(WORKFLOW.resolve()), *filter(None, [os.environ.get("PYTHONPATH")])]
-)
-# On the CPU, handing freed activations back to the kernel and faulting them in again, 4 kB at a
-# time, costs a tenth of a training step.
-os.environ.setdefault(
-    "GLIBC_TUNABLES",
-    "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=4294967296",
+# Jobs run scripts in processes of their own, perhaps in another environment. On the CPU, handing
+# freed activations back to the kernel and faulting them in again costs a tenth of a training step.
+os.environ.update(
+    PYTHONPATH=os.pathsep.join(
+        filter(None, [str(WORKFLOW.resolve()), os.getenv("PYTHONPATH", "")])
+    ),
+    GLIBC_TUNABLES=os.getenv(
+        "GLIBC_TUNABLES",
+        "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=4294967296",
+    ),
 )
 
 from headstart import HeadstartError, tracking  # noqa: E402
 from headstart import config as experiments  # noqa: E402
 from headstart.data import sources  # noqa: E402
 
-CONFIG_FILE = (workflow.overwrite_configfiles or ["config/config.yaml"])[-1]
+CONFIG_FILE = os.path.relpath(
+    (workflow.overwrite_configfiles or ["config/config.yaml"])[-1]
+)
 try:
     EXPERIMENT = experiments.from_dict(config, CONFIG_FILE)
     if workflow.is_main_process:
@@ -75,7 +78,11 @@ def source_fingerprint(wildcards):
 
 def feature_augmentation():
     """The plain view alone does not depend on the augmentation."""
-    return experiments.plain(EXPERIMENT.augmentation) if EXPERIMENT.features.views > 1 else []
+    return (
+        experiments.plain(EXPERIMENT.augmentation)
+        if EXPERIMENT.features.views > 1
+        else []
+    )
 
 
 def training_threads():
@@ -85,7 +92,11 @@ def training_threads():
     """
     at_once = sum(not s.from_features for s in EXPERIMENT.strategies.values())
     at_once *= len(EXPERIMENT.fractions) * len(EXPERIMENT.seeds)
-    limit = workflow.global_resources["gpu"].value if "gpu" in workflow.global_resources else None
+    limit = (
+        workflow.global_resources["gpu"].value
+        if "gpu" in workflow.global_resources
+        else None
+    )
     if limit:
         at_once = min(at_once, limit)
     return max(1, min(8, (workflow.cores or 8) // max(1, at_once)))
@@ -105,7 +116,9 @@ def code(script):
         new = imported_modules(pending.pop()) - found
         found |= new
         pending += new
-    return sorted(str(path) for path in found - {WORKFLOW / "headstart" / "__init__.py"})
+    return sorted(
+        str(path) for path in found - {WORKFLOW / "headstart" / "__init__.py"}
+    )
 
 
 @functools.cache
@@ -113,9 +126,18 @@ def imported_modules(path):
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    files = {WORKFLOW.joinpath(*name.split(".")) for name in names if name.startswith("headstart")}
-    candidates = {f.with_suffix(".py") for f in files} | {f / "__init__.py" for f in files}
+            names |= {
+                node.module,
+                *(f"{node.module}.{alias.name}" for alias in node.names),
+            }
+    files = {
+        WORKFLOW.joinpath(*name.split("."))
+        for name in names
+        if name.startswith("headstart")
+    }
+    candidates = {f.with_suffix(".py") for f in files} | {
+        f / "__init__.py" for f in files
+    }
     return frozenset(path for path in candidates if path.is_file())
 
 

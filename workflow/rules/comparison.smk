@@ -1,7 +1,9 @@
 """The verdict and the report it stands in."""
 
 LEARNING_CURVE = (
-    [f"{RESULTS}/comparison/learning_curve.png"] if len(EXPERIMENT.fractions) > 1 else []
+    [f"{RESULTS}/comparison/learning_curve.png"]
+    if len(EXPERIMENT.fractions) > 1
+    else []
 )
 
 
