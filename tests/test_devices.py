@@ -230,6 +230,17 @@ def test_bf16_keeps_depthwise_convolutions_in_fp32():
     assert not torch.equal(made, wanted)
 
 
+def test_bf16_keeps_the_head_in_fp32():
+    model = backbones.create("test_efficientnet", "timm", 2).eval()
+    head = model.get_submodule(backbones.head_name(model))
+    inputs = []
+    head.register_forward_pre_hook(lambda module, given: inputs.append(given[0].float()))
+    with torch.no_grad(), devices.autocast(bf16()):
+        logits = devices.place(model, bf16(), head)(torch.randn(2, 3, 32, 32))
+    assert logits.dtype == torch.float32
+    assert torch.equal(logits, nn.functional.linear(inputs[0], head.weight, head.bias))
+
+
 def test_bf16_still_trains_and_saves_as_usual():
     model = backbones.create("test_efficientnet", "timm", 2)
     names = list(model.state_dict())

@@ -142,7 +142,8 @@ def probabilities(
         image: the "image" part of backbone/config.json.
         loss: the loss that the model was trained with; it decides softmax or sigmoid.
     """
-    model = devices.place(model, device).eval()
+    head = model.get_submodule(backbones.head_name(model))
+    model = devices.place(model, device, head).eval()
     batches = image_batches(
         cache,
         cache.positions(ids),

@@ -180,7 +180,7 @@ def _prepare(
         features = np.load(files.features, mmap_mode="r")
         model: nn.Module = nn.Sequential()
         model.add_module("head", head)
-        return model.to(device.type), FeatureBatches(
+        return devices.place(model, device, head), FeatureBatches(
             features,
             examples.rows,
             examples.labels,
@@ -192,7 +192,7 @@ def _prepare(
     weights = files.weights if strategy.init == "pretrained" else None
     xavier = strategy.init == "xavier"
     whole = backbones.build(description, n_classes, weights, name.seed, xavier)
-    model = devices.place(whole, device)
+    model = devices.place(whole, device, whole.get_submodule(backbones.head_name(whole)))
     image = description["image"]
     transforms = {
         "train": augmentation.training_transform(strategy.augmentation, image),
