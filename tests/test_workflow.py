@@ -182,6 +182,14 @@ def test_two_pretended_gpus_are_shared_out(project: Path) -> None:
     assert {name for names in leased for name in names} == {"0", "1"}
 
 
+def test_snakemake_s_own_report_has_the_captions(project: Path, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    done = snakemake(project, "--report", str(page))
+    assert done.returncode == 0, done.stderr
+    caption = (project / "workflow/report/reliability.rst").read_text().split(".")[0]
+    assert " ".join(caption.split()) in " ".join(page.read_text().split())
+
+
 def test_nothing_to_do_afterwards(project: Path) -> None:
     assert planned(project) == {}
 
@@ -215,6 +223,10 @@ def new_strategy(config: dict) -> None:
         "init": "pretrained",
         "phases": [{"train": "last_k_stages", "stages": 1, "epochs": 1, "lr": 0.001}],
     }
+
+
+def smaller_fraction(config: dict) -> None:
+    config["fractions"] = [0.5, 1.0]
 
 
 def another_seed(config: dict) -> None:
@@ -251,6 +263,7 @@ def test_the_same_values_written_otherwise_rerun_nothing(project: Path) -> None:
         (batch_size, {"train_from_features": 1, "train_from_images": 2, "evaluate": 3}),
         (new_strategy, {"train_from_images": 1, "evaluate": 1}),
         (another_seed, {"train_from_features": 1, "train_from_images": 2, "evaluate": 3}),
+        (smaller_fraction, {"train_from_features": 1, "train_from_images": 2, "evaluate": 3}),
         (title, None),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

@@ -99,7 +99,7 @@ def training_threads():
     )
     if limit:
         at_once = min(at_once, limit)
-    return max(1, min(8, (workflow.cores or 8) // max(1, at_once)))
+    return max(1, min(8, (workflow.resource_settings.cores or 8) // max(1, at_once)))
 
 
 def run_files(name):
