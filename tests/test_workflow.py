@@ -308,7 +308,7 @@ def killed_after_an_epoch(project: Path) -> None:
         assert running.poll() is None, running.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    pattern = f"{project}/.snakemake/scripts/.*train_from_images.py"
+    pattern = f"{project}/.snakemake/scripts/.*train.py"
     pids = subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True, check=True)
     for pid in pids.stdout.split():
         os.kill(int(pid), signal.SIGKILL)

@@ -48,7 +48,7 @@ rule train_from_features:
         features=f"{RESULTS}/features/pooled.npy",
         features_meta=f"{RESULTS}/features/pooled.json",
         tracking=ancient(f"{RESULTS}/tracking.json"),
-        code=code("train_from_features"),
+        code=code("train"),
     output:
         model=f"{RUN}/model.safetensors",
         history=f"{RUN}/history.csv",
@@ -73,7 +73,7 @@ rule train_from_features:
     message:
         "Training {wildcards.strategy} on features: fraction {wildcards.fraction}, seed {wildcards.seed}"
     script:
-        "../scripts/train_from_features.py"
+        "../scripts/train.py"
 
 
 rule train_from_images:
@@ -85,7 +85,7 @@ rule train_from_images:
         images=f"{RESULTS}/cache/images.bin",
         index=f"{RESULTS}/cache/index.csv",
         tracking=ancient(f"{RESULTS}/tracking.json"),
-        code=code("train_from_images"),
+        code=code("train"),
     output:
         model=f"{RUN}/model.safetensors",
         history=f"{RUN}/history.csv",
@@ -110,4 +110,4 @@ rule train_from_images:
     message:
         "Training {wildcards.strategy} on images: fraction {wildcards.fraction}, seed {wildcards.seed}"
     script:
-        "../scripts/train_from_images.py"
+        "../scripts/train.py"

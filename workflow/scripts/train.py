@@ -1,4 +1,4 @@
-"""Train a head on cached features of the frozen backbone."""
+"""Train one run: a head on cached features where the rule has them, else a model on images."""
 
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,10 @@ def main(
     runs.train(name, config.parse(config.Strategy, settings), files, outputs, threads)
 
 
+def given(path: str | None) -> Path | None:
+    return Path(path) if path else None
+
+
 if "snakemake" in globals():
     inputs = snakemake.input
     with logs.job(snakemake.log[0]), devices.lease(snakemake.resources.get("gpu", 0)):
@@ -26,7 +30,7 @@ if "snakemake" in globals():
                 float(snakemake.wildcards.fraction),
                 int(snakemake.wildcards.seed),
             ),
-            snakemake.params.settings | {"augmentation": []},
+            {"augmentation": []} | snakemake.params.settings,
             runs.TrainingFiles(
                 backbone=Path(inputs.backbone),
                 weights=Path(inputs.weights),
@@ -35,8 +39,8 @@ if "snakemake" in globals():
                 images=Path(inputs.images),
                 index=Path(inputs.index),
                 tracking=Path(inputs.tracking),
-                features=Path(snakemake.input.features),
-                features_meta=Path(snakemake.input.features_meta),
+                features=given(inputs.get("features")),
+                features_meta=given(inputs.get("features_meta")),
             ),
             runs.RunFiles(
                 model=Path(snakemake.output.model),
