@@ -160,3 +160,11 @@ def test_sanity_galleries_call_the_training_transform(monkeypatch):
     assert torch.equal(before, torch.get_rng_state())
     assert len(calls) == 2 * (len(sanity.GALLERIES) - 1)
     assert math.isclose(0.5, dict(sanity.GALLERIES["hue"].parameters)["hue"])
+
+
+def test_flipped_gives_every_combination_and_the_plain_view_first():
+    image = torch.arange(12, dtype=torch.float32).reshape(1, 3, 2, 2)
+    views = list(augmentation.flipped(image, ["horizontal", "vertical"]))
+    wanted = [image, image.flip(3), image.flip(2), image.flip(2, 3)]
+    assert len(views) == 4 and all(map(torch.equal, views, wanted))
+    assert [view is image for view in augmentation.flipped(image, [])] == [True]

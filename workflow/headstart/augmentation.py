@@ -5,7 +5,8 @@ a seed decides the result. Training, the sanity galleries and the feature views 
 `training_transform`; evaluation calls `evaluation_transform`.
 """
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torchvision.transforms import InterpolationMode, v2
@@ -37,6 +38,18 @@ def batch_transforms(
         if transform.name in MIXING
     ]
     return [v2.RandomChoice(mixing)] if mixing else []
+
+
+def flipped(images: "Tensor", flips: Sequence[str]) -> "Iterator[Tensor]":
+    """The images (n, 3, h, w) under every combination of the flips, as they are first.
+
+    Args:
+        flips: some of horizontal and vertical.
+    """
+    axes = [{"horizontal": -1, "vertical": -2}[flip] for flip in flips]
+    for count in range(len(axes) + 1):
+        for chosen in itertools.combinations(axes, count):
+            yield images.flip(chosen) if chosen else images
 
 
 def evaluation_transform(image: dict[str, Any]) -> "TensorTransform":

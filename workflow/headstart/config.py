@@ -169,6 +169,11 @@ class Strategy:
 
 
 @dataclass(frozen=True)
+class Evaluation:
+    flips: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Report:
     title: str
 
@@ -186,6 +191,7 @@ class Experiment:
     strategies: dict[str, Strategy]
     seeds: tuple[int, ...]
     fractions: tuple[float, ...]
+    evaluation: Evaluation
     report: Report
 
 

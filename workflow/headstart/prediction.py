@@ -29,14 +29,15 @@ _BUNDLED = config.Backbone("tf_efficientnet_lite0", "timm", "bundled")
 class Classifier:
     """A model on the CPU and what its input and output mean.
 
-    `image` is the preprocessing, as in backbone/config.json, and `loss` the loss it was trained
-    with.
+    `image` is the preprocessing, as in backbone/config.json, `loss` the loss it was trained with,
+    and `flips` those its probabilities are averaged over.
     """
 
     model: "nn.Module"
     classes: list[str]
     image: dict[str, Any]
     loss: str
+    flips: tuple[str, ...] = ()
 
 
 def load_model(description: dict[str, Any], n_classes: int, path: Path) -> "nn.Module":
@@ -58,7 +59,8 @@ def trained(experiment: Path, run: Path) -> Classifier:
 
     Args:
         experiment: folder of the experiment, with classes.json.
-        run: folder of the run, with run.json and model.safetensors.
+        run: folder of the run, with run.json, model.safetensors and, once it is evaluated,
+            metrics.json.
 
     Raises:
         HeadstartError: the model is unreadable, or was trained on other classes.
@@ -76,7 +78,9 @@ def trained(experiment: Path, run: Path) -> Classifier:
             f"{experiment.name!r}; run the experiment again"
         ) from None
     loss = settings["strategy"]["training"]["loss"]
-    return Classifier(model, classes, settings["backbone"]["image"], loss)
+    metrics = run / "metrics.json"
+    flips = json.loads(metrics.read_text()).get("flips", []) if metrics.exists() else []
+    return Classifier(model, classes, settings["backbone"]["image"], loss, tuple(flips))
 
 
 def pretrained(experiment: Path | None, name: str | None = None) -> Classifier:
@@ -135,12 +139,14 @@ def probabilities(
     image: dict[str, Any],
     loss: str,
     device: devices.Device,
+    flips: Sequence[str] = (),
 ) -> np.ndarray:
     """Class probabilities of cached images, float32 (len(ids), K), in the order of `ids`.
 
     Args:
         image: the "image" part of backbone/config.json.
         loss: the loss that the model was trained with; it decides softmax or sigmoid.
+        flips: horizontal, vertical or both: the mean over all their combinations is taken.
     """
     head = model.get_submodule(backbones.head_name(model))
     model = devices.place(model, device, head).eval()
@@ -152,7 +158,11 @@ def probabilities(
         Normalizer(image, device),
     )
     with torch.inference_mode(), devices.autocast(device):
-        parts = [training.probabilities(model(images).float(), loss).cpu() for images in batches]
+        parts = []
+        for images in batches:
+            views = [model(view).float() for view in augmentation.flipped(images, flips)]
+            shares = torch.stack([training.probabilities(logits, loss) for logits in views])
+            parts.append(shares.mean(0).cpu())
     return torch.cat(parts).numpy()
 
 
@@ -186,6 +196,7 @@ def classify(classifier: Classifier, paths: Sequence[Path]) -> np.ndarray:
                     image,
                     classifier.loss,
                     _CPU,
+                    classifier.flips,
                 )
             )
     return np.concatenate(parts)

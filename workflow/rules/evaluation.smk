@@ -72,6 +72,8 @@ rule evaluate:
         gpu=1,
         mem_mb=4000,
         runtime=60,
+    params:
+        flips=experiments.plain(EXPERIMENT.evaluation.flips),
     message:
         "Testing {wildcards.strategy}: fraction {wildcards.fraction}, seed {wildcards.seed}"
     script:

@@ -26,6 +26,7 @@ def main(
     index: Path,
     backbone: Path,
     tracking_path: Path,
+    flips: list[str],
     threads: int,
 ) -> None:
     """Read model, run.json and history of the run in `folder`, and write its test results there."""
@@ -46,10 +47,11 @@ def main(
         description["image"],
         run["settings"]["strategy"]["training"]["loss"],
         devices.open_device(run["precision"], threads),
+        flips,
     )
     codes = pd.Categorical(test.label, categories=classes).codes.astype(np.int64)
     predictions = evaluation.predictions_frame(list(test.id), codes, probabilities, classes)
-    metrics = evaluation.evaluate(predictions, classes)
+    metrics = evaluation.evaluate(predictions, classes) | {"flips": flips}
     predictions.to_parquet(folder / "predictions.parquet", index=False)
     (folder / "metrics.json").write_text(json.dumps(metrics, ensure_ascii=False, indent=2) + "\n")
     draw(folder / "figures", predictions, metrics, cache, run["best_epoch"])
@@ -89,5 +91,6 @@ if "snakemake" in globals():
             Path(snakemake.input.index),
             Path(snakemake.input.backbone),
             Path(snakemake.input.tracking),
+            snakemake.params.flips,
             snakemake.threads,
         )
