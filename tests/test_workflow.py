@@ -293,6 +293,13 @@ def test_an_added_image_is_noticed(changed: Path) -> None:
     assert planned(changed)["manifest"] == 1
 
 
+def test_a_part_of_the_experiment_can_be_asked_for(changed: Path) -> None:
+    shutil.rmtree(changed / "results")
+    done = snakemake(changed, "results/cells/source.csv")
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def killed_after_an_epoch(project: Path) -> None:
     """Start the training of `full` and kill its process with SIGKILL after its first epoch."""
     command = [sys.executable, "-m", "snakemake", "--cores", "4", str(FULL / "model.safetensors")]

@@ -145,4 +145,6 @@ def print_verdict():
     """Leave the verdict as the last thing on the terminal, below Snakemake's own last line."""
     from headstart import verdict
 
+    if not Path(RESULTS, "comparison/verdict.json").exists():
+        return  # only a part of the experiment was asked for
     atexit.register(print, verdict.closing_lines(Path(RESULTS)), file=sys.stderr)
