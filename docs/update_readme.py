@@ -32,8 +32,7 @@ def main() -> None:
         flags=re.DOTALL,
     )
     readme.write_text(text)
-    for name in ("accuracy", "cost"):
-        shutil.copyfile(COMPARISON / f"{name}.png", ROOT / f"docs/images/{name}.png")
+    shutil.copyfile(COMPARISON / "accuracy.png", ROOT / "docs/images/accuracy.png")
 
 
 if __name__ == "__main__":
