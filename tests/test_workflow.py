@@ -293,6 +293,12 @@ def test_an_added_image_is_noticed(changed: Path) -> None:
     assert planned(changed)["manifest"] == 1
 
 
+def test_numbers_on_the_command_line_are_numbers(project: Path) -> None:
+    overrides = ["seeds=[0]", "dataset={split: {test: 0.3, seed: 0}}", "image={size: 32}"]
+    done = snakemake(project, "--dry-run", "--config", *overrides)
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
 def test_a_part_of_the_experiment_can_be_asked_for(changed: Path) -> None:
     shutil.rmtree(changed / "results")
     done = snakemake(changed, "results/cells/source.csv")
