@@ -38,6 +38,16 @@ def with_defaults(raw: dict[str, Any], where: str) -> dict[str, Any]:
     return settings
 
 
+def typed(value: Any) -> Any:
+    """Numbers inside the braces and brackets of Snakemake's --config, which arrive as text."""
+    if isinstance(value, dict):
+        return {key: typed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [typed(item) for item in value]
+    read = yaml.safe_load(value) if isinstance(value, str) else value
+    return value if isinstance(read, dict | list) else read
+
+
 def _copy(value: Any) -> Any:
     """A deep copy whose keys are text, as JSON has it and YAML's `1: train` has not."""
     if isinstance(value, dict):

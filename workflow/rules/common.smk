@@ -7,7 +7,6 @@ import os
 import sys
 from pathlib import Path
 
-import yaml
 from snakemake.utils import update_config
 
 WORKFLOW = Path(os.path.relpath(Path(os.fspath(workflow.current_basedir)).parent))
@@ -24,22 +23,11 @@ os.environ.update(
     ),
 )
 
-from headstart import HeadstartError, tracking  # noqa: E402
+from headstart import HeadstartError, schema, tracking  # noqa: E402
 from headstart import config as experiments  # noqa: E402
 from headstart.data import sources  # noqa: E402
 
-
-def typed(value):
-    """Numbers inside the braces and brackets of --config, which Snakemake hands over as text."""
-    if isinstance(value, dict):
-        return {key: typed(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [typed(item) for item in value]
-    read = yaml.safe_load(value) if isinstance(value, str) else value
-    return value if isinstance(read, (dict, list)) else read
-
-
-update_config(config, typed(workflow.config_settings.config))
+update_config(config, schema.typed(workflow.config_settings.config))
 
 CONFIG_FILE = os.path.relpath(
     (workflow.overwrite_configfiles or ["config/config.yaml"])[-1]
