@@ -78,6 +78,11 @@ def training_transform(transforms: Sequence[Transform], image: dict[str, Any]) -
     return v2.Compose([*framing, *(_build(transform, image) for transform in transforms)])
 
 
+def resized(image: dict[str, Any], size: int) -> dict[str, Any]:
+    """The same preprocessing for images of another size, pixels."""
+    return image | {"size": size, "resize": round(image["resize"] * size / image["size"])}
+
+
 def _resize(image: dict[str, Any]) -> list[v2.Transform]:
     return [v2.Resize(image["resize"], InterpolationMode(image["interpolation"]), antialias=True)]
 

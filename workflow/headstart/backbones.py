@@ -5,13 +5,14 @@ import importlib.util
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart import HeadstartError, config
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 # Registered with a decorator just above a function of the model's name; torchvision's two
@@ -150,6 +151,32 @@ def _child_groups(module: "nn.Module", prefix: str, head: str) -> list[list[str]
     return groups
 
 
+def stage_outputs(model: "nn.Module", images: "torch.Tensor") -> "list[torch.Tensor]":
+    """What each stage hands on for a batch: what the next one's first layer receives.
+
+    The last stage hands pooled features (n, d) to the head.
+    """
+    owner = {name: index for index, names in enumerate(stages(model)) for name in names}
+    head = head_name(model)
+    received: dict[int, torch.Tensor] = {}
+
+    def keep(index: int) -> "Callable[[nn.Module, tuple[torch.Tensor, ...]], None]":
+        return lambda module, inputs: received.setdefault(index, inputs[0]) and None
+
+    hooks = []
+    for path, module in model.named_modules():
+        own = [name for name, _ in module.named_parameters(prefix=path, recurse=False)]
+        index = len(stages(model)) if path == head else owner.get(own[0]) if own else None
+        if index:
+            hooks.append(module.register_forward_pre_hook(keep(index)))
+    try:
+        model(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [received[index] for index in sorted(received)]
+
+
 def data_config(model: "nn.Module", library: str, name: str, image: config.Image) -> dict[str, Any]:
     """Preprocessing that belongs to the weights, with the experiment's own settings on top.
 
@@ -212,7 +239,7 @@ def prepare(
     model = create(backbone.name, backbone.library, 2, backbone.stem)
     weights.apply(model, state)
     preprocessing = data_config(model, backbone.library, backbone.name, image)
-    _require_size(model, backbone.name, preprocessing["size"])
+    require_size(model, backbone.name, preprocessing["size"], "image.size")
     save_file({name: tensor.contiguous() for name, tensor in state.items()}, weights_path)
     description = config.plain(backbone) | {
         "image": preprocessing,
@@ -223,8 +250,8 @@ def prepare(
     config_path.write_text(json.dumps(description, indent=2, sort_keys=True) + "\n")
 
 
-def _require_size(model: "nn.Module", name: str, size: int) -> None:
-    """Raise HeadstartError when the model cannot take images of this size."""
+def require_size(model: "nn.Module", name: str, size: int, key: str) -> None:
+    """Raise HeadstartError when the model cannot take images of the size that `key` says."""
     import torch
 
     try:
@@ -233,7 +260,7 @@ def _require_size(model: "nn.Module", name: str, size: int) -> None:
     except (AssertionError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
         raise HeadstartError(
-            f"image.size is {size}, which {name} does not take ({reason}); leave it out or "
+            f"{key} is {size}, which {name} does not take ({reason}); leave it out or "
             "choose another backbone"
         ) from None
 

@@ -130,6 +130,7 @@ class Phase:
     train: str
     stages: int | None = None
     epochs: int = 0
+    start_size: int | None = None
     optimizer: str = ""
     lr: float = 0.0
     head_lr_multiplier: float = 1.0
@@ -287,6 +288,12 @@ def _check(experiment: Experiment, where: str) -> None:
                 (phase.train == "last_k_stages") == (phase.stages is not None),
                 f"{key}.phases[{index}].stages is {phase.stages!r}, but train is {phase.train!r}; "
                 "stages belongs to last_k_stages, and only there",
+            )
+            require(
+                phase.start_size is None
+                or phase.start_size <= (experiment.image.size or phase.start_size),
+                f"{key}.phases[{index}].start_size is {phase.start_size}, but must be at most "
+                f"image.size, {experiment.image.size}",
             )
             peak = phase.lr * min(1.0, phase.head_lr_multiplier)
             require(

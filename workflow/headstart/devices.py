@@ -176,7 +176,7 @@ def place(model: "nn.Module", device: Device, head: "nn.Module | None" = None) -
 
     On a CPU, bf16 speeds up dense convolutions but slows depthwise ones several-fold, so these
     stay in fp32. So does the head everywhere: it takes no time, and bf16 would round its logits
-    to two digits.
+    to two digits. In train mode on a CPU, an activation that works in place costs a copy more.
 
     Args:
         head: the final layer, a submodule of the model.
@@ -185,6 +185,10 @@ def place(model: "nn.Module", device: Device, head: "nn.Module | None" = None) -
     from torch import nn
 
     model = model.to(device.type).to(memory_format=torch.channels_last)
+    if device.type == "cpu" and model.training:
+        for module in model.modules():
+            if getattr(module, "inplace", False):
+                module.inplace = False
     if device.precision == "bf16":
         for module in model.modules():
             depthwise = isinstance(module, nn.Conv2d) and module.groups > 1

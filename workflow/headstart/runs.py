@@ -169,7 +169,7 @@ def _prepare(
     import torch
     from torch import nn
 
-    from headstart import augmentation, backbones
+    from headstart import augmentation, backbones, strategies
     from headstart.data.batches import FeatureBatches, ImageBatches, Normalizer
 
     settings = strategy.training
@@ -198,6 +198,15 @@ def _prepare(
         "train": augmentation.training_transform(strategy.augmentation, image),
         "val": augmentation.evaluation_transform(image),
     }
+    sizes = strategies.epoch_sizes(strategy, image["size"])
+    if min(sizes) != image["size"]:
+        backbones.require_size(model, description["name"], min(sizes), "phases.start_size")
+    by_size = {
+        size: augmentation.training_transform(
+            strategy.augmentation, augmentation.resized(image, size)
+        )
+        for size in set(sizes)
+    }
     return model, ImageBatches(
         cache,
         examples.rows,
@@ -209,6 +218,7 @@ def _prepare(
         name.seed,
         workers=device.threads if device.type == "cuda" else 0,
         mixing=augmentation.batch_transforms(strategy.augmentation, n_classes),
+        by_epoch=[by_size[size] for size in sizes],
     )
 
 

@@ -108,6 +108,7 @@ _ALLOWED = {
     "maximum": "must be at most {limit}",
     "exclusiveMinimum": "must be greater than {limit}",
     "exclusiveMaximum": "must be less than {limit}",
+    "multipleOf": "must be a multiple of {limit}",
     "minItems": "must have at least {limit} entries",
     "maxItems": "must have at most {limit} entries",
     "minProperties": "must have at least {limit} entry",

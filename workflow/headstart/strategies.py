@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from headstart import HeadstartError, backbones
-from headstart.config import Phase
+from headstart.config import Phase, Strategy
 
 if TYPE_CHECKING:
     from torch import nn
@@ -61,6 +61,21 @@ def _body_rates(model: "nn.Module", body: list[str], phase: Phase) -> list[tuple
         ([name for name in names if name in trained], phase.lr * phase.layer_lr_decay**depth)
         for depth, names in enumerate(reversed(groups))
     ]
+
+
+def epoch_sizes(strategy: Strategy, size: int) -> list[int]:
+    """Side of the training images in each epoch, pixels: multiples of 16 up to `size`.
+
+    In a phase with a start_size images grow linearly, as in Tan & Le 2021 (EfficientNetV2).
+    """
+    sizes = []
+    for phase in strategy.phases:
+        start = phase.start_size or size
+        for epoch in range(phase.epochs):
+            share = epoch / max(1, phase.epochs - 1)
+            grown = 16 * round((start + (size - start) * share) / 16)
+            sizes.append(size if start == size else min(size, grown))
+    return sizes
 
 
 def scheduler(optimizer: "Optimizer", phase: Phase, steps_per_epoch: int) -> "LRScheduler":

@@ -142,19 +142,23 @@ class ImageBatches:
         seed: int,
         workers: int = 0,
         mixing: "Sequence[Callable[[torch.Tensor, torch.Tensor], Batch]]" = (),
+        by_epoch: "Sequence[TensorTransform]" = (),
     ) -> None:
         """`rows`, `labels` and `transforms` each have a "train" and a "val" entry.
 
         `mixing` are applied to each training batch and may make its targets soft, (n, K).
+        `by_epoch`, one per epoch, stand in for the training transform where images grow.
         """
         self.cache, self.rows, self.labels, self.transforms = cache, rows, labels, transforms
         self.normalize, self.batch_size, self.sampling = normalize, batch_size, sampling
-        self.seed, self.workers, self.mixing = seed, workers, mixing
+        self.seed, self.workers, self.mixing, self.by_epoch = seed, workers, mixing, by_epoch
         self.steps = len(epoch_order(labels["train"], batch_size, sampling, seed, 0))
 
     def train(self, epoch: int) -> Iterator["Batch"]:
         order = epoch_order(self.labels["train"], self.batch_size, self.sampling, self.seed, epoch)
-        for step, (images, targets) in enumerate(self._batches("train", order, [self.seed, epoch])):
+        transform = self.by_epoch[epoch - 1] if self.by_epoch else self.transforms["train"]
+        batches = self._batches("train", order, transform, [self.seed, epoch])
+        for step, (images, targets) in enumerate(batches):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(_draw([self.seed, epoch, step, 3]))
                 for mix in self.mixing:
@@ -162,16 +166,21 @@ class ImageBatches:
             yield images, targets
 
     def val(self) -> Iterator["Batch"]:
-        yield from self._batches("val", consecutive(len(self.rows["val"]), self.batch_size), [0])
+        order = consecutive(len(self.rows["val"]), self.batch_size)
+        yield from self._batches("val", order, self.transforms["val"], [0])
 
     def _batches(
-        self, part: str, order: Sequence[np.ndarray], seed: Sequence[int]
+        self,
+        part: str,
+        order: Sequence[np.ndarray],
+        transform: "TensorTransform",
+        seed: Sequence[int],
     ) -> Iterator["Batch"]:
         images = image_batches(
             self.cache,
             self.rows[part],
             order,
-            self.transforms[part],
+            transform,
             self.normalize,
             seed,
             self.workers,
