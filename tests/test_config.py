@@ -91,6 +91,7 @@ MISTAKES = [
     ("strategies.full.init", "imagenet", ["full.init", "'imagenet'", "pretrained or random"]),
     (f"{PHASE0}.epochs", 0, ["strategies.full.phases[0].epochs", "0", "at least 1"]),
     (f"{PHASE0}.epochs", 2.0, ["strategies.full.phases[0].epochs", "2.0", "integer"]),
+    (f"{PHASE0}.start_size", 40, ["phases[0].start_size", "40", "a multiple of 16"]),
     (f"{PHASE0}.lr", "1e-3", ["strategies.full.phases[0].lr", "'1e-3'", "number"]),
     (f"{PHASE0}.lr", 0, ["strategies.full.phases[0].lr", "0", "greater than 0"]),
     (f"{PHASE0}.lr", float("nan"), ["phases[0].lr", "nan", "number"]),
@@ -203,6 +204,7 @@ def test_defaults_fill_every_gap():
         "loss_reduction": "mean",
         "precision": "auto",
         "sampling": "uniform",
+        "select_by": "accuracy",
     }
     assert made.report.title == "" and made.features.views == 1
     phase = made.strategies["full"].phases[0]
@@ -323,11 +325,10 @@ def properties(schema: Any, path: str) -> Iterator[tuple[str, dict, bool]]:
 def test_every_key_has_a_description_and_a_default():
     schema = yaml.safe_load(SCHEMA.read_text())
     # a strategy's own training and augmentation default to the experiment's, which only
-    # config.from_dict knows; an archive without a table is another kind of archive
+    # config.from_dict knows
     inherited = {
         ".$defs.strategy.training",
         ".$defs.strategy.augmentation",
-        ".$defs.archive.table",
     }
     found = list(properties(schema, ""))
     assert len(found) > 60
@@ -349,3 +350,21 @@ def test_the_default_experiment_asks_the_question():
     made = config.load(ROOT / "config/config.yaml")
     assert list(made.strategies)[:3] == ["head_only", "full", "scratch"]
     assert len(made.seeds) >= 2 and made.backbone.weights == "bundled"
+
+
+def test_overrides_go_over_the_file_key_by_key(tmp_path):
+    file = tmp_path / "archive.yaml"
+    table = {"file": "labels.csv", "image": "{id}.jpg", "label": "breed"}
+    dataset = {"source": "archive", "address": "a.zip", "table": table, "split": {"seed": 3}}
+    file.write_text(yaml.safe_dump(MINIMAL | {"dataset": dataset}))
+    made = config.load(file, ["dataset={table: null, split: {test: 0.3}}", "seeds=[4]"])
+    assert made.dataset.address == "a.zip" and made.dataset.table is None
+    assert made.split == config.Split(0.3, "auto", 3) and made.seeds == (4,)
+    with pytest.raises(ConfigError, match="--config seeds: give it as key=value"):
+        config.load(file, ["seeds"])
+
+
+def test_images_start_no_larger_than_they_end():
+    raw = changed("image", {"size": 64})
+    raw["strategies"]["full"]["phases"][0]["start_size"] = 80
+    assert "phases[0].start_size is 80, but must be at most image.size, 64" in error_of(raw)

@@ -25,7 +25,9 @@ def fit(kind: str, strengths: int, classes: int):
     features, labels = blobs(classes)
     rows: list[dict] = []
     phase = Phase("probe", classifier=kind, strengths=strengths)
-    progress = probes.fit(phase, features, labels, 0, lambda progress: None, rows.append)
+    progress = probes.fit(
+        phase, features, labels, 0, "accuracy", lambda progress: None, rows.append
+    )
     return features, labels, progress, rows
 
 

@@ -168,3 +168,11 @@ def test_short_phases_have_usable_rates(make_phase, schedule, warmup, steps):
 def test_one_cycle_without_warmup_only_falls(make_phase):
     body, _ = rates(make_phase(schedule="one_cycle", warmup=0.0, epochs=4), 5)
     assert body == sorted(body, reverse=True) and body[0] > 0.0095
+
+
+def test_images_grow_within_a_phase(make_strategy):
+    phases = {"train": "head", "epochs": 1}, {"train": "all", "epochs": 5, "start_size": 96}
+    assert strategies.epoch_sizes(make_strategy(*phases), 160) == [160, 96, 112, 128, 144, 160]
+    assert strategies.epoch_sizes(make_strategy(phases[1]), 150) == [96, 112, 128, 144, 150]
+    one = {"train": "all", "epochs": 1, "start_size": 96}
+    assert strategies.epoch_sizes(make_strategy(one, phases[0]), 150) == [150, 150]

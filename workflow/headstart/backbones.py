@@ -5,14 +5,13 @@ import importlib.util
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart import HeadstartError, config
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
 # Registered with a decorator just above a function of the model's name; torchvision's two
@@ -149,32 +148,6 @@ def _child_groups(module: "nn.Module", prefix: str, head: str) -> list[list[str]
         else:
             groups.append(names)
     return groups
-
-
-def stage_outputs(model: "nn.Module", images: "torch.Tensor") -> "list[torch.Tensor]":
-    """What each stage hands on for a batch: what the next one's first layer receives.
-
-    The last stage hands pooled features (n, d) to the head.
-    """
-    owner = {name: index for index, names in enumerate(stages(model)) for name in names}
-    head = head_name(model)
-    received: dict[int, torch.Tensor] = {}
-
-    def keep(index: int) -> "Callable[[nn.Module, tuple[torch.Tensor, ...]], None]":
-        return lambda module, inputs: received.setdefault(index, inputs[0]) and None
-
-    hooks = []
-    for path, module in model.named_modules():
-        own = [name for name, _ in module.named_parameters(prefix=path, recurse=False)]
-        index = len(stages(model)) if path == head else owner.get(own[0]) if own else None
-        if index:
-            hooks.append(module.register_forward_pre_hook(keep(index)))
-    try:
-        model(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return [received[index] for index in sorted(received)]
 
 
 def data_config(model: "nn.Module", library: str, name: str, image: config.Image) -> dict[str, Any]:

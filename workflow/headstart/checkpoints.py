@@ -29,10 +29,23 @@ class Progress:
     optimizer: dict[str, Any] = field(default_factory=dict)
     scheduler: dict[str, Any] = field(default_factory=dict)
     best_epoch: int = 0
-    best_score: tuple[float, float] = (-1.0, 0.0)
+    best_score: tuple[float, float] = (0.0, 0.0)
     best_model: "State" = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     mlflow_run_id: str = ""
+
+    def improves(self, row: dict[str, float], select_by: str) -> bool:
+        """Whether an epoch's row of the history is the best yet on validation; if so, note it.
+
+        Args:
+            select_by: accuracy or loss; the other decides between equals.
+        """
+        accuracy, loss = row["val_accuracy"], row["val_loss"]
+        score = (accuracy, -loss) if select_by == "accuracy" else (-loss, accuracy)
+        if self.best_epoch and score <= tuple(self.best_score):
+            return False
+        self.best_epoch, self.best_score = int(row["epoch"]), score
+        return True
 
 
 def digest(value: Any) -> str:

@@ -36,7 +36,15 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     checking = commands.add_parser("check", help="validate an experiment; list its grid and jobs")
-    checking.add_argument("config", type=Path, help="experiment file, such as config/config.yaml")
+    checking.add_argument("file", type=Path, help="experiment file, such as config/config.yaml")
+    checking.add_argument(
+        "--config",
+        dest="overrides",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="as snakemake's",
+    )
     checking.set_defaults(run=check)
 
     _add_predict(commands.add_parser("predict", help="classify images with a trained model"))
@@ -70,8 +78,8 @@ def _positive(text: str) -> int:
 
 def check(options: argparse.Namespace) -> int:
     """Validate config, data and weights; print the grid, the devices and what would run."""
-    experiment = config.load(options.config)
-    listing = preflight.check(experiment, str(options.config))
+    experiment = config.load(options.file, options.overrides)
+    listing = preflight.check(experiment, str(options.file))
     gpus = devices.visible()
     print(f"experiment  {experiment.experiment}")
     print(f"images      {_images(experiment.dataset, listing)}")
@@ -80,7 +88,7 @@ def check(options: argparse.Namespace) -> int:
     print(f"devices     {len(gpus)} GPUs" if gpus else "devices     no GPU: the CPU")
     print(_grid(experiment))
     print("what would run:", flush=True)
-    return _dry_run(options.config)
+    return _dry_run(options.file, options.overrides)
 
 
 def _images(dataset: config.Dataset, listing: "pd.DataFrame | None") -> str:
@@ -106,9 +114,10 @@ def _grid(experiment: config.Experiment) -> str:
     return "\n".join(lines)
 
 
-def _dry_run(path: Path) -> int:
+def _dry_run(path: Path, overrides: Sequence[str]) -> int:
     """Snakemake's own account of the jobs to run and the reasons."""
     command = ["snakemake", "--dry-run", "--cores", "1", "--configfile", str(path)]
+    command += ["--config", *overrides] if overrides else []
     done = subprocess.run(
         [sys.executable, "-m", *command], capture_output=True, text=True, check=False
     )

@@ -4,6 +4,7 @@ The schema (workflow/schemas/config.schema.yaml) is the single source of types, 
 defaults; this module adds the rules that span several keys.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 import dacite
 import yaml
 
+from headstart import schema
 from headstart.schema import ConfigError, with_defaults
 
 
@@ -109,6 +111,7 @@ class Transform:
 @dataclass(frozen=True)
 class Features:
     views: int
+    stages: bool
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,7 @@ class Training:
     class_weights: str
     sampling: str
     gradient_clip: float | None
+    select_by: str
 
 
 @dataclass(frozen=True)
@@ -220,8 +224,11 @@ def plain(value: Any) -> Any:
     return value
 
 
-def load(path: str | Path) -> Experiment:
+def load(path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
     """Read one experiment file.
+
+    Args:
+        overrides: "key=value" texts that go over it, as those of Snakemake's --config.
 
     Raises:
         ConfigError: the file is missing, is not YAML, or breaks a rule of the schema.
@@ -238,6 +245,11 @@ def load(path: str | Path) -> Experiment:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: holds no settings; see config/README.md")
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise ConfigError(f"--config {override}: give it as key=value")
+        raw = schema.merged(raw, {key: yaml.safe_load(value)})
     return from_dict(raw, str(path))
 
 

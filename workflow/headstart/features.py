@@ -1,13 +1,14 @@
 """Features of the frozen backbone, computed once: pooled for every view, or of every stage."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.lib.format import open_memmap
+from torch import nn
 from tqdm import tqdm
 
 from headstart import augmentation, backbones, devices
@@ -42,7 +43,8 @@ def extract(
     """
     model = backbones.build(description, num_classes=2, weights_path=weights, seed=0)
     backbones.detach_head(model)
-    model = devices.place(model, device).eval()
+    folded = devices.fold_norms(model.eval(), description["image"]["size"])
+    model = devices.place(folded, device)
     normalize = Normalizer(description["image"], device)
     rows = np.arange(len(cache))
     order = consecutive(len(cache), _BATCH_SIZE)
@@ -93,12 +95,42 @@ def extract_stages(
     folder.mkdir(parents=True, exist_ok=True)
     with torch.inference_mode(), devices.autocast(device):
         for images in tqdm(batches, "stages", len(order), unit="batch", disable=None):
-            outputs = backbones.stage_outputs(model, images)
+            outputs = stage_outputs(model, images)
             parts.append([_averaged(output).float().cpu().numpy() for output in outputs])
     for number, arrays in enumerate(zip(*parts, strict=True), start=1):
         np.save(folder / f"stage-{number}.npy", np.concatenate(arrays))
     (folder / "ids.txt").write_text("".join(f"{image}\n" for image in cache.ids))
     logger.info("features of %d images at %d stages", len(cache), len(parts[0]))
+
+
+def stage_outputs(model: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
+    """What each stage hands on for a batch: what the next one's first layer receives.
+
+    The last stage hands pooled features (n, d) to the head.
+    """
+    stages = backbones.stages(model)
+    owner = {name: index for index, names in enumerate(stages) for name in names}
+    head = backbones.head_name(model)
+    received: dict[int, torch.Tensor] = {}
+
+    def keep(index: int) -> Callable[[nn.Module, tuple[torch.Tensor, ...]], None]:
+        def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+            received.setdefault(index, inputs[0])
+
+        return hook
+
+    hooks = []
+    for path, module in model.named_modules():
+        own = [name for name, _ in module.named_parameters(prefix=path, recurse=False)]
+        index = len(stages) if path == head else owner.get(own[0]) if own else None
+        if index:
+            hooks.append(module.register_forward_pre_hook(keep(index)))
+    try:
+        model(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [received[index] for index in sorted(received)]
 
 
 def _averaged(output: torch.Tensor) -> torch.Tensor:

@@ -148,8 +148,8 @@ def probabilities(
         loss: the loss that the model was trained with; it decides softmax or sigmoid.
         flips: horizontal, vertical or both: the mean over all their combinations is taken.
     """
-    head = model.get_submodule(backbones.head_name(model))
-    model = devices.place(model, device, head).eval()
+    model = devices.fold_norms(model.eval(), image["size"])
+    model = devices.place(model, device, model.get_submodule(backbones.head_name(model)))
     batches = image_batches(
         cache,
         cache.positions(ids),

@@ -34,6 +34,7 @@ def fit(
     features: dict[str, np.ndarray],
     labels: dict[str, np.ndarray],
     seed: int,
+    select_by: str,
     begin: Callable[[Progress], None],
     on_epoch: Callable[[dict[str, float]], None],
 ) -> Progress:
@@ -45,6 +46,7 @@ def fit(
         features: "train" (n, d) and "val" (m, d), float32.
         labels: class indices in the same parts.
         seed: of the SVM's coordinate descent.
+        select_by: the validation score that chooses, accuracy or loss.
         begin: called once before the first fit; may set `mlflow_run_id`.
         on_epoch: receives each new row of the history.
 
@@ -65,9 +67,7 @@ def fit(
         for part in ("train", "val"):
             row |= _scores(part, features[part] @ weight.T + bias, labels[part])
         row |= {"images_per_second": len(labels["train"]) / seconds, "seconds": seconds}
-        score = (row["val_accuracy"], -row["val_loss"])
-        if number == 1 or score > progress.best_score:
-            progress.best_epoch, progress.best_score = number, score
+        if progress.improves(row, select_by):
             progress.best_model = {
                 "head.weight": torch.from_numpy(weight),
                 "head.bias": torch.from_numpy(bias),

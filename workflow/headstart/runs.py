@@ -153,7 +153,8 @@ def _fit_probe(
     plain = np.load(files.features, mmap_mode="r")[0]
     parts = {part: plain[rows] for part, rows in examples.rows.items()}
     phase = strategy.phases[0]
-    return probes.fit(phase, parts, examples.labels, name.seed, begin, on_epoch)
+    select_by = strategy.training.select_by
+    return probes.fit(phase, parts, examples.labels, name.seed, select_by, begin, on_epoch)
 
 
 def _prepare(

@@ -48,6 +48,13 @@ def typed(value: Any) -> Any:
     return value if isinstance(read, dict | list) else read
 
 
+def merged(settings: Any, over: Any) -> Any:
+    """Settings with others laid over them, dictionaries key by key."""
+    if not (isinstance(settings, dict) and isinstance(over, dict)):
+        return over
+    return settings | {key: merged(settings.get(key), value) for key, value in over.items()}
+
+
 def _copy(value: Any) -> Any:
     """A deep copy whose keys are text, as JSON has it and YAML's `1: train` has not."""
     if isinstance(value, dict):

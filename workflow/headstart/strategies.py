@@ -68,13 +68,12 @@ def epoch_sizes(strategy: Strategy, size: int) -> list[int]:
 
     In a phase with a start_size images grow linearly, as in Tan & Le 2021 (EfficientNetV2).
     """
-    sizes = []
+    sizes: list[int] = []
     for phase in strategy.phases:
-        start = phase.start_size or size
-        for epoch in range(phase.epochs):
-            share = epoch / max(1, phase.epochs - 1)
-            grown = 16 * round((start + (size - start) * share) / 16)
-            sizes.append(size if start == size else min(size, grown))
+        start, last = phase.start_size or size, phase.epochs - 1
+        grown = [start + (size - start) * epoch / max(1, last) for epoch in range(last)]
+        sizes += [size if start == size else min(size, 16 * round(side / 16)) for side in grown]
+        sizes.append(size)
     return sizes
 
 

@@ -74,8 +74,8 @@ def fit(
 ) -> Progress:
     """Train through all phases, going on from a resume file where there is one.
 
-    The kept model is that of the epoch with the highest validation accuracy, the lower
-    validation loss deciding between equals.
+    The kept model is that of the epoch with the best validation score; which score, the
+    strategy's training settings say.
 
     Args:
         model: on the device; holds the last epoch's weights afterwards.
@@ -112,7 +112,7 @@ def fit(
                 row |= _validate(model, batches, loss, device)
                 row["seconds"] = row.pop("train_seconds") + row.pop("val_seconds")
                 _require_finite(row, index)
-                _remember(progress, row, model, optimizer, schedule)
+                _remember(progress, row, model, optimizer, schedule, settings.select_by)
                 if epoch % max(1, strategy.epochs // _LOGGED) == 0 or epoch == strategy.epochs:
                     _log(row)
                 resume.save(progress)
@@ -195,14 +195,13 @@ def _remember(
     model: "nn.Module",
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
+    select_by: str,
 ) -> None:
     progress.epoch = int(row["epoch"])
     progress.history.append(row)
     progress.model = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
     progress.optimizer, progress.scheduler = optimizer.state_dict(), schedule.state_dict()
-    score = (row["val_accuracy"], -row["val_loss"])
-    if progress.best_epoch == 0 or score > tuple(progress.best_score):
-        progress.best_epoch, progress.best_score = progress.epoch, score
+    if progress.improves(row, select_by):
         progress.best_model = progress.model
 
 

@@ -37,6 +37,34 @@ rule features:
         "../scripts/features.py"
 
 
+rule stages:
+    input:
+        images=f"{RESULTS}/cache/images.bin",
+        index=f"{RESULTS}/cache/index.csv",
+        backbone=f"{RESULTS}/backbone/config.json",
+        weights=f"{RESULTS}/backbone/weights.safetensors",
+        code=code("stages"),
+    output:
+        stages=directory(f"{RESULTS}/features/stages"),
+    log:
+        f"{RESULTS}/logs/stages.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/stages.tsv"
+    conda:
+        "../../envs/headstart.yaml"
+    threads: 2
+    resources:
+        gpu=1,
+        mem_mb=4000,
+        runtime=240,
+    params:
+        precision=EXPERIMENT.training.precision,
+    message:
+        "Extracting features of every stage of the frozen backbone"
+    script:
+        "../scripts/stages.py"
+
+
 rule train_from_features:
     input:
         backbone=f"{RESULTS}/backbone/config.json",
