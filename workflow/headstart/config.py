@@ -245,12 +245,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: holds no settings; see config/README.md")
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals:
-            raise ConfigError(f"--config {override}: give it as key=value")
-        raw = schema.merged(raw, {key: yaml.safe_load(value)})
-    return from_dict(raw, str(path))
+    return from_dict(schema.overridden(raw, overrides), str(path))
 
 
 def from_dict(raw: dict[str, Any], where: str = "config") -> Experiment:

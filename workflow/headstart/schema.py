@@ -48,11 +48,27 @@ def typed(value: Any) -> Any:
     return value if isinstance(read, dict | list) else read
 
 
-def merged(settings: Any, over: Any) -> Any:
-    """Settings with others laid over them, dictionaries key by key."""
+def overridden(settings: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """Settings with "key=value" texts laid over them, dictionaries key by key.
+
+    Raises:
+        ConfigError: a text is not of that form, or its value not YAML.
+    """
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise ConfigError(f"--config {override}: give it as key=value")
+        try:
+            settings = _merged(settings, {key: yaml.safe_load(value)})
+        except yaml.YAMLError:
+            raise ConfigError(f"--config {override}: the value is not valid YAML") from None
+    return settings
+
+
+def _merged(settings: Any, over: Any) -> Any:
     if not (isinstance(settings, dict) and isinstance(over, dict)):
         return over
-    return settings | {key: merged(settings.get(key), value) for key, value in over.items()}
+    return settings | {key: _merged(settings.get(key), value) for key, value in over.items()}
 
 
 def _copy(value: Any) -> Any:
