@@ -158,7 +158,7 @@ def test_sanity_galleries_call_the_training_transform(monkeypatch):
         assert (shown[0] == sanity.views(sample, [], CONFIG)[0]).all()
         assert any((view != shown[1]).any() for view in shown[2:]), transform.name
     assert torch.equal(before, torch.get_rng_state())
-    assert len(calls) == 2 * (len(sanity.GALLERIES) - 1)
+    assert len([policy for policy in calls if policy]) == len(sanity.GALLERIES) - 1
     assert math.isclose(0.5, dict(sanity.GALLERIES["hue"].parameters)["hue"])
 
 

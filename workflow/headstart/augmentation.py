@@ -1,23 +1,34 @@
 """Named transforms, composed in the order of the configuration.
 
-Everything works on uint8 tensors (3, h, w) and draws from torch's global generator, so that
-a seed decides the result. Training, the sanity galleries and the feature views all call
-`training_transform`; evaluation calls `evaluation_transform`.
+A transform of one image works on a uint8 tensor (3, h, w) and draws from torch's global
+generator, so that a seed decides the result; of whole batches, see `batched`. Training, the
+sanity galleries and the feature views all call `training_transform`; evaluation calls
+`evaluation_transform`.
 """
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from torchvision.transforms import InterpolationMode, v2
 
+from headstart import batched
 from headstart.config import Transform
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
-    TensorTransform = Callable[[torch.Tensor], torch.Tensor]
+
+@dataclass(frozen=True)
+class View:
+    """A transform of one image to uint8 (3, size, size), and its batched form if there is one."""
+
+    single: "Callable[[Tensor], Tensor]"
+    batched: batched.Batched | None
+
+    def __call__(self, image: "Tensor") -> "Tensor":
+        return self.single(image)
 
 
 #: Transforms that mix the images of a batch and make their targets soft.
@@ -52,16 +63,16 @@ def flipped(images: "Tensor", flips: Sequence[str]) -> "Iterator[Tensor]":
             yield images.flip(chosen) if chosen else images
 
 
-def evaluation_transform(image: dict[str, Any]) -> "TensorTransform":
+def evaluation_transform(image: dict[str, Any]) -> View:
     """The backbone's own resize and centre crop, to (3, size, size).
 
     Args:
         image: the "image" part of backbone/config.json.
     """
-    return v2.Compose([*_resize(image), v2.CenterCrop(image["size"])])
+    return training_transform([], image)
 
 
-def training_transform(transforms: Sequence[Transform], image: dict[str, Any]) -> "TensorTransform":
+def training_transform(transforms: Sequence[Transform], image: dict[str, Any]) -> View:
     """The augmentation policy, ending in (3, size, size).
 
     Without a random crop among the transforms, the picture is framed as in evaluation. Mixing
@@ -75,7 +86,8 @@ def training_transform(transforms: Sequence[Transform], image: dict[str, Any]) -
         framing = _resize(image)
     else:
         framing = [*_resize(image), v2.CenterCrop(image["size"])]
-    return v2.Compose([*framing, *(_build(transform, image) for transform in transforms)])
+    single = v2.Compose([*framing, *(_build(transform, image) for transform in transforms)])
+    return View(single, batched.build(transforms, image))
 
 
 def resized(image: dict[str, Any], size: int) -> dict[str, Any]:

@@ -259,6 +259,15 @@ def autocast(device: Device) -> "torch.autocast":
     return torch.autocast(device.type, torch.bfloat16, enabled=device.precision == "bf16")
 
 
+def free_memory_bytes(device: Device) -> int:
+    """Memory of the GPU that nobody holds; 0 on the CPU, whose memory the file map uses."""
+    if device.type != "cuda":
+        return 0
+    import torch
+
+    return int(torch.cuda.mem_get_info()[0])
+
+
 def peak_memory_bytes(device: Device) -> int:
     """Most memory this process held: allocated on the GPU, or resident on the CPU."""
     if device.type == "cuda":

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from headstart import augmentation, backbones, devices
 from headstart.config import Transform
+from headstart.data import pixels
 from headstart.data.batches import Normalizer, consecutive, image_batches
 from headstart.data.cache import ImageCache
 
@@ -50,6 +51,7 @@ def extract(
     order = consecutive(len(cache), _BATCH_SIZE)
     plain = augmentation.evaluation_transform(description["image"])
     drawn = augmentation.training_transform(transforms, description["image"])
+    images = pixels.place(cache, [plain, drawn], device)
     partial = output.with_suffix(".partial")
     shape = (views, len(cache), description["num_features"])
     features = open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
@@ -60,9 +62,9 @@ def extract(
     ):
         for view in range(views):
             transform = plain if view == 0 else drawn
-            batches = image_batches(cache, rows, order, transform, normalize, [_VIEW_SEED, view])
-            for positions, images in zip(order, batches, strict=True):
-                features[view, positions] = model(images).float().cpu().numpy()
+            batches = image_batches(images, rows, order, transform, normalize, [_VIEW_SEED, view])
+            for positions, batch in zip(order, batches, strict=True):
+                features[view, positions] = model(batch).float().cpu().numpy()
                 bar.update(len(positions))
     features.flush()
     partial.replace(output)

@@ -171,6 +171,7 @@ def _prepare(
     from torch import nn
 
     from headstart import augmentation, backbones, strategies
+    from headstart.data import pixels
     from headstart.data.batches import FeatureBatches, ImageBatches, Normalizer
 
     settings = strategy.training
@@ -209,7 +210,7 @@ def _prepare(
         for size in set(sizes)
     }
     return model, ImageBatches(
-        cache,
+        pixels.place(cache, [*transforms.values(), *by_size.values()], device),
         examples.rows,
         examples.labels,
         transforms,

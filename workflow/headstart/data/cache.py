@@ -111,7 +111,8 @@ class ImageCache:
         self._paths = (images_path, index_path)
         self._index = pd.Index(index["id"])
         self._offsets = index["offset"].to_numpy(np.int64)
-        self._shapes = index[["height", "width"]].to_numpy(np.int64)
+        #: (height, width) of each image in pixels, int64 (n, 2)
+        self.sizes = index[["height", "width"]].to_numpy(np.int64)
         # a plain array over the map: slicing np.memmap itself is several times slower
         self._pixels = np.asarray(np.memmap(images_path, dtype=np.uint8, mode="r"))
 
@@ -140,7 +141,7 @@ class ImageCache:
 
     def __getitem__(self, position: int) -> np.ndarray:
         """The image at a position, uint8 (height, width, 3), without a copy."""
-        height, width = self._shapes[position]
+        height, width = self.sizes[position]
         start = self._offsets[position]
         return self._pixels[start : start + height * width * 3].reshape(height, width, 3)
 
@@ -152,8 +153,13 @@ class ImageCache:
     @property
     def uniform_shape(self) -> tuple[int, int] | None:
         """(height, width) if all images have the same, else None."""
-        first = self._shapes[0]
-        return (int(first[0]), int(first[1])) if (self._shapes == first).all() else None
+        first = self.sizes[0]
+        return (int(first[0]), int(first[1])) if (self.sizes == first).all() else None
+
+    @property
+    def flat(self) -> tuple[np.ndarray, np.ndarray]:
+        """All pixels, uint8 (p, 3), and each image's first one among them, int64 (n,)."""
+        return self._pixels.reshape(-1, 3), self._offsets // 3
 
     def positions(self, ids: Iterable[str]) -> np.ndarray:
         """Positions of ids, int64 (n,).
