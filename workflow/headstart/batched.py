@@ -62,11 +62,13 @@ def build(transforms: Sequence[Transform], image: dict[str, Any]) -> Batched | N
         image: the "image" part of backbone/config.json.
     """
     framing: Framing = partial(centred, image=image)
+    cropped = False
     flips = dict.fromkeys(_FLIPS, 0.0)
     steps: list[Step] = []
     for transform in transforms:
         parameters = dict(transform.parameters)
-        if transform.name in _CROPS and framing.func is centred and not steps:
+        if transform.name in _CROPS and not cropped and not steps:
+            cropped = True
             framing = partial(_CROPS[transform.name], image=image, **parameters)
         elif transform.name in flips:
             p, q = flips[transform.name], parameters["p"]
@@ -75,7 +77,8 @@ def build(transforms: Sequence[Transform], image: dict[str, Any]) -> Batched | N
             steps.append(partial(_STEPS[transform.name], **parameters))
         else:
             return None
-    return Batched(framing, tuple(flips.values()), tuple(steps), image["interpolation"])
+    vertical, horizontal = (flips[name] for name in _FLIPS)
+    return Batched(framing, (vertical, horizontal), tuple(steps), image["interpolation"])
 
 
 def centred(sizes: np.ndarray, rng: np.random.Generator, image: dict[str, Any]) -> Frames:
@@ -102,8 +105,8 @@ def random_resized_crop(
     sizes: np.ndarray,
     rng: np.random.Generator,
     image: dict[str, Any],
-    scale: Sequence[float],
-    ratio: Sequence[float],
+    scale: tuple[float, float],
+    ratio: tuple[float, float],
 ) -> Frames:
     """Boxes of random area and aspect ratio, as torchvision's RandomResizedCrop draws them.
 
@@ -112,11 +115,12 @@ def random_resized_crop(
     """
     n = len(sizes)
     area = sizes.prod(1, keepdims=True) * rng.uniform(*scale, (n, _ATTEMPTS))
-    aspect = np.exp(rng.uniform(*np.log(ratio), (n, _ATTEMPTS)))
+    narrowest, widest = ratio
+    aspect = np.exp(rng.uniform(math.log(narrowest), math.log(widest), (n, _ATTEMPTS)))
     drawn = np.sqrt(np.stack([area / aspect, area * aspect], axis=2)).round().astype(np.int64)
     fits = ((drawn > 0) & (drawn <= sizes[:, None])).all(2)
     found = fits.any(1, keepdims=True)
-    bounded = np.clip(sizes[:, 1] / sizes[:, 0], *ratio)
+    bounded = np.clip(sizes[:, 1] / sizes[:, 0], narrowest, widest)
     central = np.stack([sizes[:, 1] / bounded, sizes[:, 0] * bounded], axis=1).round()
     central = np.minimum(central.astype(np.int64), sizes)
     cut = np.where(found, drawn[np.arange(n), fits.argmax(1)], central)
