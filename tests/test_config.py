@@ -198,6 +198,7 @@ def test_defaults_fill_every_gap():
     assert config.plain(made.training) == {
         "batch_size": 32,
         "class_weights": "none",
+        "gpus": 1,
         "gradient_clip": None,
         "label_smoothing": 0.0,
         "loss": "cross_entropy",
@@ -368,3 +369,9 @@ def test_images_start_no_larger_than_they_end():
     raw = changed("image", {"size": 64})
     raw["strategies"]["full"]["phases"][0]["start_size"] = 80
     assert "phases[0].start_size is 80, but must be at most image.size, 64" in error_of(raw)
+
+
+def test_every_gpu_needs_an_image_of_each_batch():
+    raw = changed("training", {"batch_size": 3, "gpus": 4})
+    assert "training.gpus is 4, but must be at most batch_size, 3" in error_of(raw)
+    assert config.from_dict(changed("training", {"gpus": 4})).training.gpus == 4

@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mlflow import MlflowClient
 from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 from torch.nn import functional as F
@@ -224,7 +226,7 @@ def test_reported_losses_are_those_of_the_model(cache, cpu, make_strategy, tmp_p
 class Scripted:
     """Batches whose validation result a script decides: (accuracy of 10, confidence) by epoch."""
 
-    steps = 1
+    sizes: ClassVar = [2]
 
     def __init__(self, script: list[tuple[int, float]]) -> None:
         self.script = iter(script)
@@ -436,15 +438,49 @@ class FakeLog:
     dataset = files = model = end = nothing
 
 
+def outputs_in(folder: Path) -> runs.RunFiles:
+    names = ("m.safetensors", "h.csv", "r.json", "resume.pt")
+    return runs.RunFiles(*(folder / name for name in names))
+
+
+def test_two_processes_leave_one_run(files, make_strategy, tmp_path, monkeypatch):
+    """On pretended GPUs: without real ones the processes compute on the CPU."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    store = tracking.prepare(tmp_path / "mlflow", "cells")
+    files.tracking.write_text(json.dumps(store))
+    strategy, outputs = make_strategy({"epochs": 2}, gpus=2), outputs_in(tmp_path)
+    name, log = runs.RunName("cells", "full", 1.0, 0), tmp_path / "log.txt"
+    runs.train_on(["0", "1"], log, name, strategy, files, outputs, threads=2)
+    run = json.loads(outputs.run.read_text())
+    assert run["device"].startswith("2 × ") and run["threads"] == 1
+    assert pd.read_csv(outputs.history).epoch.tolist() == [1, 2]
+    assert not outputs.resume.exists()
+    assert log.read_text().count("epoch 2: loss") == 1
+    logged = MlflowClient(store["uri"]).search_runs([store["experiment_id"]])
+    names = {one.info.run_id: one.info.run_name for one in logged}
+    assert len(names) == 2 and names[run["mlflow_run_id"]] == str(name)  # and the parent
+
+
+def test_without_a_second_gpu_one_process_trains(
+    files, make_strategy, tmp_path, monkeypatch, caplog
+):
+    FakeLog.started = []
+    monkeypatch.setattr(tracking, "RunLog", FakeLog)
+    caplog.set_level("INFO")
+    strategy, outputs = make_strategy({"epochs": 1}, gpus=2), outputs_in(tmp_path)
+    name = runs.RunName("cells", "full", 1.0, 0)
+    runs.train_on([], tmp_path / "log.txt", name, strategy, files, outputs, threads=1)
+    assert "training.gpus is 2, leased are 0: training in one process" in caplog.text
+    assert outputs.run.exists()
+
+
 def test_an_interrupted_run_survives_the_loss_of_its_mlflow_run(
     files, make_strategy, tmp_path, monkeypatch
 ):
     """The resume file would otherwise name the lost run for ever, and no rerun could go on."""
     FakeLog.started = []
     monkeypatch.setattr(tracking, "RunLog", FakeLog)
-    outputs = runs.RunFiles(
-        tmp_path / "m.safetensors", tmp_path / "h.csv", tmp_path / "r.json", tmp_path / "resume.pt"
-    )
+    outputs = outputs_in(tmp_path)
     arguments = (runs.RunName("cells", "full", 1.0, 0), make_strategy({"epochs": 3}), files)
     save = ResumeFile.save
 

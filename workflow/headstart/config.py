@@ -1,7 +1,7 @@
 """The experiment as frozen dataclasses, read from YAML and checked against the JSON schema.
 
 The schema (workflow/schemas/config.schema.yaml) is the single source of types, bounds and
-defaults; this module adds the rules that span several keys.
+defaults; `checks` adds the rules that span several keys.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import dacite
 import yaml
 
-from headstart import schema
+from headstart import checks, schema
 from headstart.schema import ConfigError, with_defaults
 
 
@@ -117,6 +117,7 @@ class Features:
 @dataclass(frozen=True)
 class Training:
     batch_size: int
+    gpus: int
     precision: str
     loss: str
     loss_reduction: str
@@ -261,66 +262,5 @@ def from_dict(raw: dict[str, Any], where: str = "config") -> Experiment:
         strategy["training"] = shared | raw["strategies"][name].get("training", {})
         strategy.setdefault("augmentation", settings["augmentation"])
     experiment = parse(Experiment, settings)
-    _check(experiment, where)
+    checks.check(experiment, where)
     return experiment
-
-
-def _check(experiment: Experiment, where: str) -> None:
-    """The rules that span several keys."""
-
-    def require(condition: bool, message: str) -> None:
-        if not condition:
-            raise ConfigError(f"{where}: {message}")
-
-    weightless = experiment.backbone.weights == "none"
-    for name, strategy in experiment.strategies.items():
-        key = f"strategies.{name}"
-        require(
-            not (weightless and strategy.init == "pretrained"),
-            f"{key}.init is 'pretrained', but backbone.weights is 'none'; "
-            "name weights or set init to random",
-        )
-        require(
-            strategy.init == "pretrained"
-            or any(p.train not in ("head", "probe") for p in strategy.phases),
-            f"{key}.phases train only the head of a random backbone; train all, "
-            "or set init to pretrained",
-        )
-        require(
-            len(strategy.phases) == 1 or all(p.train != "probe" for p in strategy.phases),
-            f"{key}.phases mix a probe with other phases; give the probe a strategy of its own",
-        )
-        for index, phase in enumerate(strategy.phases):
-            require(
-                (phase.train == "last_k_stages") == (phase.stages is not None),
-                f"{key}.phases[{index}].stages is {phase.stages!r}, but train is {phase.train!r}; "
-                "stages belongs to last_k_stages, and only there",
-            )
-            require(
-                phase.start_size is None
-                or phase.start_size <= (experiment.image.size or phase.start_size),
-                f"{key}.phases[{index}].start_size is {phase.start_size}, but must be at most "
-                f"image.size, {experiment.image.size}",
-            )
-            peak = phase.lr * min(1.0, phase.head_lr_multiplier)
-            require(
-                phase.min_lr <= peak,
-                f"{key}.phases[{index}].min_lr is {phase.min_lr}, but must be at most the peak "
-                f"rate, {peak}",
-            )
-        require(
-            not strategy.from_features or strategy.augmentation == experiment.augmentation,
-            f"{key}.augmentation differs from the experiment's, but a strategy that trains only "
-            "the head uses features made under the experiment's; leave it out",
-        )
-        _check_bounds(strategy.augmentation, f"{where}: {key}.augmentation")
-    _check_bounds(experiment.augmentation, f"{where}: augmentation")
-
-
-def _check_bounds(augmentation: tuple[Transform, ...], where: str) -> None:
-    for index, transform in enumerate(augmentation):
-        for name, value in transform.parameters:
-            if isinstance(value, tuple) and value[0] > value[1]:
-                raise ConfigError(
-                    f"{where}[{index}].{name} is {list(value)}, but the lower bound comes first"
-                )

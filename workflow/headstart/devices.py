@@ -104,7 +104,7 @@ def lease(count: int, locks: Path | None = None) -> Iterator[list[str]]:
     if len(pool) < count:
         raise HeadstartError(
             f"the job asks for {count} GPUs, but {len(pool)} are visible; "
-            "lower gpu in its resources"
+            f"lower training.gpus or give --resources gpu={len(pool)}"
         )
     if "SLURM_JOB_ID" in os.environ and len(pool) == count:
         yield [name for name, _ in pool]
@@ -141,23 +141,27 @@ def _acquire(
 
 
 def open_device(precision: str, threads: int) -> Device:
-    """Set up torch on the leased GPU, or on the CPU, and say what it will compute with.
+    """Set up torch on this process's GPU, or on the CPU, and say what it will compute with.
 
     Args:
         precision: auto, fp32 or bf16; auto is bf16 where the hardware multiplies bf16.
-        threads: CPU threads of this job.
+        threads: CPU threads of this process.
     """
     import torch
+
+    from headstart import parallel
 
     torch.set_num_threads(threads)
     if torch.cuda.is_available():
         torch.backends.cudnn.benchmark = True
-        properties = torch.cuda.get_device_properties(0)
+        properties = torch.cuda.get_device_properties(torch.cuda.current_device())
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
         name, uuid, kind = properties.name, f"GPU-{properties.uuid}", "cuda"
     else:
         fast = bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
         name, uuid, kind = _cpu_name(), "", "cpu"
+    if parallel.world() > 1:
+        name = f"{parallel.world()} × {name}"
     chosen = ("bf16" if fast else "fp32") if precision == "auto" else precision
     device = Device(kind, name, uuid, chosen, threads)
     logger.info("%s", device)

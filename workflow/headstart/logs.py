@@ -12,15 +12,10 @@ from headstart import HeadstartError
 logger = logging.getLogger("headstart")
 
 
-@contextlib.contextmanager
-def job(log_file: str | Path) -> Iterator[None]:
-    """Send messages to `log_file` and stderr while the block runs.
-
-    A HeadstartError ends the process with its one line; any other exception goes to both
-    places with its traceback.
-    """
+def append(log_file: str | Path) -> list[logging.Handler]:
+    """Send this process's messages to stderr and to the end of `log_file` from now on."""
     handlers: list[logging.Handler] = [
-        logging.FileHandler(log_file, mode="w", encoding="utf-8"),
+        logging.FileHandler(log_file, mode="a", encoding="utf-8"),
         logging.StreamHandler(sys.stderr),
     ]
     handlers[0].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
@@ -32,6 +27,18 @@ def job(log_file: str | Path) -> Iterator[None]:
     warnings.filterwarnings("ignore", category=FutureWarning)
     for handler in handlers:
         root.addHandler(handler)
+    return handlers
+
+
+@contextlib.contextmanager
+def job(log_file: str | Path) -> Iterator[None]:
+    """Send messages to `log_file` and stderr while the block runs.
+
+    A HeadstartError ends the process with its one line; any other exception goes to both
+    places with its traceback.
+    """
+    Path(log_file).write_text("")
+    handlers = append(log_file)
     try:
         yield
     except HeadstartError as error:

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,6 +64,35 @@ class _Examples:
     labels: dict[str, np.ndarray]
 
 
+def train_on(
+    gpus: Sequence[str],
+    log_file: str | Path,
+    name: RunName,
+    strategy: config.Strategy,
+    files: TrainingFiles,
+    outputs: RunFiles,
+    threads: int,
+) -> None:
+    """Train one run as `train` does, on the leased GPUs: on several, in a process for each.
+
+    Args:
+        log_file: receives the messages of those processes.
+        threads: CPU threads of all processes together.
+    """
+    wanted = strategy.training.gpus
+    if len(gpus) > 1:
+        from headstart import parallel
+
+        share = max(1, threads // len(gpus))
+        parallel.launch(len(gpus), log_file, train, name, strategy, files, outputs, share)
+        return
+    if wanted > 1 and files.features is None:
+        logger.info(
+            "training.gpus is %d, leased are %d: training in one process", wanted, len(gpus)
+        )
+    train(name, strategy, files, outputs, threads)
+
+
 def train(
     name: RunName,
     strategy: config.Strategy,
@@ -73,10 +102,12 @@ def train(
 ) -> None:
     """Train one run and leave its files; an interrupted one goes on where it stopped.
 
+    Where several processes train it together, all call this, and the first leaves the files.
+
     Raises:
         HeadstartError: training diverged, or a file does not fit the others.
     """
-    from headstart import tracking, training
+    from headstart import parallel, tracking, training
 
     device = devices.open_device(strategy.training.precision, threads)
     description = json.loads(files.backbone.read_text())
@@ -115,6 +146,8 @@ def train(
         progress = training.fit(
             model, batches, strategy, loss, device, name.seed, resume, begin, on_epoch
         )
+    if parallel.rank() > 0:
+        return
     whole = _whole_model(progress, strategy, description, files, examples)
     _write(name, strategy, files, outputs, progress, made_by, examples, device, whole)
     assert log is not None

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from headstart import HeadstartError, backbones, devices, strategies
+from headstart import HeadstartError, backbones, devices, parallel, strategies
 from headstart.checkpoints import Progress, ResumeFile
 from headstart.config import Strategy, Training
 
@@ -77,6 +77,9 @@ def fit(
     The kept model is that of the epoch with the best validation score; which score, the
     strategy's training settings say.
 
+    Where several processes train together, all call this, each with its share of the batches.
+    All read the resume file; only the first writes it and calls `begin` and `on_epoch`.
+
     Args:
         model: on the device; holds the last epoch's weights afterwards.
         begin: called once before the first step; may set `mlflow_run_id`.
@@ -89,25 +92,28 @@ def fit(
         HeadstartError: the loss is not finite.
     """
     progress = resume.load()
+    parallel.meet()  # the first process may write over the file or remove it from here on
     if progress.epoch:
         model.load_state_dict(progress.model)
-    begin(progress)
+    parallel.first_only(begin)(progress)
     first = 1
     for index, phase in enumerate(strategy.phases):
         last = first + phase.epochs - 1
         if progress.epoch < last:
             optimizer = strategies.begin_phase(model, phase)
-            schedule = strategies.scheduler(optimizer, phase, batches.steps)
+            schedule = strategies.scheduler(optimizer, phase, len(batches.sizes))
+            network = parallel.wrap(model)
             if progress.epoch >= first:
                 optimizer.load_state_dict(progress.optimizer)
                 schedule.load_state_dict(progress.scheduler)
             for epoch in range(max(first, progress.epoch + 1), last + 1):
-                torch.manual_seed(int(np.random.default_rng([seed, epoch, 2]).integers(2**63)))
+                draws = np.random.default_rng([seed, epoch, 2, parallel.rank()])
+                torch.manual_seed(int(draws.integers(2**63)))
                 row: dict[str, float] = {"epoch": epoch, "phase": index}
                 row["lr"] = optimizer.param_groups[0]["lr"]
                 settings = strategy.training
                 row |= _train_epoch(
-                    model, batches, epoch, optimizer, schedule, loss, device, settings
+                    model, network, batches, epoch, optimizer, schedule, loss, device, settings
                 )
                 row |= _validate(model, batches, loss, device)
                 row["seconds"] = row.pop("train_seconds") + row.pop("val_seconds")
@@ -115,14 +121,15 @@ def fit(
                 _remember(progress, row, model, optimizer, schedule, settings.select_by)
                 if epoch % max(1, strategy.epochs // _LOGGED) == 0 or epoch == strategy.epochs:
                     _log(row)
-                resume.save(progress)
-                on_epoch(row)
+                parallel.first_only(resume.save)(progress)
+                parallel.first_only(on_epoch)(row)
         first = last + 1
     return progress
 
 
 def _train_epoch(
     model: "nn.Module",
+    network: "nn.Module",
     batches: "Batches",
     epoch: int,
     optimizer: torch.optim.Optimizer,
@@ -136,10 +143,12 @@ def _train_epoch(
     correct = torch.zeros((), dtype=torch.int64, device=device.type)
     seen = 0
     started = time.perf_counter()
-    bar = tqdm(batches.train(epoch), f"epoch {epoch}", batches.steps, leave=False, disable=None)
-    for inputs, targets in bar:
+    steps, hidden = len(batches.sizes), parallel.rank() > 0 or None
+    bar = tqdm(batches.train(epoch), f"epoch {epoch}", steps, leave=False, disable=hidden)
+    for (inputs, targets), size in zip(bar, batches.sizes, strict=True):
         with devices.autocast(device):
-            logits = model(inputs).float()
+            logits = parallel.gathered(network(inputs).float(), size)
+            targets = parallel.gathered(targets, size)
             value = loss(logits, targets)
         optimizer.zero_grad(set_to_none=True)
         (value * len(targets) if settings.loss_reduction == "sum" else value).backward()

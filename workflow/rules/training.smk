@@ -126,10 +126,10 @@ rule train_from_images:
         strategy=strategies_from(features=False),
     conda:
         "../../envs/headstart.yaml"
-    threads: training_threads()
+    threads: training_threads
     resources:
-        gpu=1,
-        mem_mb=4000,
+        gpu=training_gpus,
+        mem_mb=training_memory,
         runtime=1440,
     params:
         experiment=EXPERIMENT.experiment,

@@ -7,13 +7,16 @@ from headstart import config, devices, logs, runs
 
 
 def main(
+    gpus: list[str],
+    log_file: str,
     name: runs.RunName,
     settings: dict[str, Any],
     files: runs.TrainingFiles,
     outputs: runs.RunFiles,
     threads: int,
 ) -> None:
-    runs.train(name, config.parse(config.Strategy, settings), files, outputs, threads)
+    strategy = config.parse(config.Strategy, settings)
+    runs.train_on(gpus, log_file, name, strategy, files, outputs, threads)
 
 
 def given(path: str | None) -> Path | None:
@@ -22,8 +25,10 @@ def given(path: str | None) -> Path | None:
 
 if "snakemake" in globals():
     inputs = snakemake.input
-    with logs.job(snakemake.log[0]), devices.lease(snakemake.resources.get("gpu", 0)):
+    with logs.job(snakemake.log[0]), devices.lease(snakemake.resources.get("gpu", 0)) as gpus:
         main(
+            gpus,
+            snakemake.log[0],
             runs.RunName(
                 snakemake.params.experiment,
                 snakemake.wildcards.strategy,

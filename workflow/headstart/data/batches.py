@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from headstart import parallel
 from headstart.data.cache import ImageCache
 from headstart.data.pixels import Mapped, Resident
 from headstart.devices import Device
@@ -24,9 +25,13 @@ _CACHED_VALUES = 1 << 18
 
 
 class Batches(Protocol):
-    """What `training.fit` reads: input batches on the device with their class indices."""
+    """What `training.fit` reads: input batches on the device with their class indices.
 
-    steps: int
+    `sizes` are the examples of each step of an epoch. Where several processes train together,
+    `train` yields this one's share of each step, `parallel.shard`.
+    """
+
+    sizes: list[int]
 
     def train(self, epoch: int) -> Iterator["Batch"]: ...
 
@@ -38,7 +43,8 @@ def epoch_order(
 ) -> list[np.ndarray]:
     """Positions of one epoch's training examples, batch by batch.
 
-    A last batch of a single example is dropped: BatchNorm cannot use it.
+    A last batch of a single example is dropped: BatchNorm cannot use it. So is one that has not
+    an example for each of the processes that train together.
 
     Args:
         labels: int64 class indices, shape (n,).
@@ -52,7 +58,8 @@ def epoch_order(
     else:
         order = rng.permutation(n)
     batches = [order[start : start + batch_size] for start in range(0, n, batch_size)]
-    return batches[:-1] if len(batches) > 1 and len(batches[-1]) == 1 else batches
+    least = max(2, parallel.world())
+    return batches[:-1] if len(batches) > 1 and len(batches[-1]) < least else batches
 
 
 def _draw(seed: Sequence[int]) -> int:
@@ -172,12 +179,15 @@ class ImageBatches:
         self.images, self.rows, self.labels, self.transforms = images, rows, labels, transforms
         self.normalize, self.batch_size, self.sampling = normalize, batch_size, sampling
         self.seed, self.workers, self.mixing, self.by_epoch = seed, workers, mixing, by_epoch
-        self.steps = len(epoch_order(labels["train"], batch_size, sampling, seed, 0))
+        self.sizes = [
+            len(batch) for batch in epoch_order(labels["train"], batch_size, sampling, seed, 0)
+        ]
 
     def train(self, epoch: int) -> Iterator["Batch"]:
         order = epoch_order(self.labels["train"], self.batch_size, self.sampling, self.seed, epoch)
+        shares = [parallel.shard(batch) for batch in order]
         transform = self.by_epoch[epoch - 1] if self.by_epoch else self.transforms["train"]
-        batches = self._batches("train", order, transform, [self.seed, epoch])
+        batches = self._batches("train", shares, transform, [self.seed, epoch])
         for step, (images, targets) in enumerate(batches):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(_draw([self.seed, epoch, step, 3]))
@@ -233,7 +243,9 @@ class FeatureBatches:
         self.training = torch.from_numpy(features[:, rows["train"]]).to(self.device)
         self.validation = torch.from_numpy(features[0, rows["val"]]).to(self.device)
         self.targets = {k: torch.tensor(v, device=self.device) for k, v in labels.items()}
-        self.steps = len(epoch_order(labels["train"], batch_size, sampling, seed, 0))
+        self.sizes = [
+            len(batch) for batch in epoch_order(labels["train"], batch_size, sampling, seed, 0)
+        ]
 
     def train(self, epoch: int) -> Iterator["Batch"]:
         views, n, _ = self.training.shape
