@@ -13,7 +13,16 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 from torch.nn import functional as F
 
-from headstart import HeadstartError, augmentation, backbones, config, runs, tracking, training
+from headstart import (
+    HeadstartError,
+    augmentation,
+    backbones,
+    config,
+    inputs,
+    runs,
+    tracking,
+    training,
+)
 from headstart.checkpoints import Progress, ResumeFile
 from headstart.data.batches import FeatureBatches, ImageBatches, Normalizer
 from headstart.data.cache import ImageCache
@@ -377,7 +386,7 @@ def test_probabilities_belong_to_the_loss(loss):
 
 
 @pytest.fixture
-def files(cache, tmp_path) -> runs.TrainingFiles:
+def files(cache, tmp_path) -> inputs.TrainingFiles:
     torch.manual_seed(0)
     from safetensors.torch import save_file
 
@@ -400,7 +409,7 @@ def files(cache, tmp_path) -> runs.TrainingFiles:
     frame.to_csv(tmp_path / "train_val.csv", index=False)
     (tmp_path / "tracking.json").write_text("{}")
     images, index = cache.__reduce__()[1]
-    return runs.TrainingFiles(
+    return inputs.TrainingFiles(
         backbone=tmp_path / "backbone.json",
         weights=tmp_path / "w.safetensors",
         train_val=tmp_path / "train_val.csv",

@@ -10,37 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from headstart import HeadstartError, config, devices, provenance
+from headstart import HeadstartError, config, devices, inputs, provenance
 from headstart.checkpoints import Progress, ResumeFile, digest
-from headstart.data import splits
 from headstart.data.cache import ImageCache
 from headstart.provenance import RunName
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from headstart.data.batches import Batches
     from headstart.tracking import RunLog
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrainingFiles:
-    """What a training reads. There is no test image's label among it.
-
-    `features` and `features_meta` are None for a strategy that trains from images.
-    """
-
-    backbone: Path
-    weights: Path
-    train_val: Path
-    classes: Path
-    images: Path
-    index: Path
-    tracking: Path
-    features: Path | None = None
-    features_meta: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -53,23 +33,12 @@ class RunFiles:
     resume: Path
 
 
-@dataclass(frozen=True)
-class _Examples:
-    """The training and validation images of a run: cache rows and class indices by part."""
-
-    classes: list[str]
-    split_hash: str
-    frame: pd.DataFrame
-    rows: dict[str, np.ndarray]
-    labels: dict[str, np.ndarray]
-
-
 def train_on(
     gpus: Sequence[str],
     log_file: str | Path,
     name: RunName,
     strategy: config.Strategy,
-    files: TrainingFiles,
+    files: inputs.TrainingFiles,
     outputs: RunFiles,
     threads: int,
 ) -> None:
@@ -96,7 +65,7 @@ def train_on(
 def train(
     name: RunName,
     strategy: config.Strategy,
-    files: TrainingFiles,
+    files: inputs.TrainingFiles,
     outputs: RunFiles,
     threads: int,
 ) -> None:
@@ -112,7 +81,7 @@ def train(
     device = devices.open_device(strategy.training.precision, threads)
     description = json.loads(files.backbone.read_text())
     cache = ImageCache.open(files.images, files.index)
-    examples = _examples(files, cache, name)
+    examples = inputs.read_examples(files, cache, name)
     made_by = provenance.made_by(name, strategy, description, examples.split_hash, device)
     resume = ResumeFile(outputs.resume, digest(made_by))
     store = tracking.read(files.tracking)
@@ -141,42 +110,27 @@ def train(
     if strategy.is_probe:
         progress = _fit_probe(name, strategy, files, examples, begin, on_epoch)
     else:
-        model, batches = _prepare(name, strategy, files, cache, examples, description, device)
+        model, batches = inputs.prepare(name, strategy, files, cache, examples, description, device)
         loss = training.loss_function(strategy.training, examples.labels["train"], device)
         progress = training.fit(
             model, batches, strategy, loss, device, name.seed, resume, begin, on_epoch
         )
     if parallel.rank() > 0:
         return
-    whole = _whole_model(progress, strategy, description, files, examples)
+    whole = inputs.whole_model(progress, strategy, description, files, examples)
     _write(name, strategy, files, outputs, progress, made_by, examples, device, whole)
     assert log is not None
     log.files([outputs.run, outputs.history])
-    log.model(whole, _input_example(cache, examples, description))
+    log.model(whole, inputs.input_example(cache, examples, description))
     log.end()
     resume.remove()
-
-
-def _examples(files: TrainingFiles, cache: ImageCache, name: RunName) -> _Examples:
-    classes = json.loads(files.classes.read_text())
-    frame = pd.read_csv(files.train_val, dtype=str, keep_default_na=False)
-    chosen = splits.take_fraction(frame[frame.split == "train"], name.fraction, name.seed)
-    parts = {"train": chosen, "val": frame[frame.split == "val"]}
-    index = {label: position for position, label in enumerate(classes)}
-    return _Examples(
-        classes=classes,
-        split_hash=splits.split_hash(frame),
-        frame=pd.concat(list(parts.values()), ignore_index=True),
-        rows={part: cache.positions(list(rows.id)) for part, rows in parts.items()},
-        labels={part: rows.label.map(index).to_numpy(np.int64) for part, rows in parts.items()},
-    )
 
 
 def _fit_probe(
     name: RunName,
     strategy: config.Strategy,
-    files: TrainingFiles,
-    examples: _Examples,
+    files: inputs.TrainingFiles,
+    examples: inputs.Examples,
     begin: Callable[[Progress], None],
     on_epoch: Callable[[dict[str, float]], None],
 ) -> Progress:
@@ -190,101 +144,14 @@ def _fit_probe(
     return probes.fit(phase, parts, examples.labels, name.seed, select_by, begin, on_epoch)
 
 
-def _prepare(
-    name: RunName,
-    strategy: config.Strategy,
-    files: TrainingFiles,
-    cache: ImageCache,
-    examples: _Examples,
-    description: dict[str, Any],
-    device: devices.Device,
-) -> tuple["nn.Module", "Batches"]:
-    """The model to train and its batches: a head on features, or everything on images."""
-    import torch
-    from torch import nn
-
-    from headstart import augmentation, backbones, strategies
-    from headstart.data import pixels
-    from headstart.data.batches import FeatureBatches, ImageBatches, Normalizer
-
-    settings = strategy.training
-    n_classes = len(examples.classes)
-    if files.features is not None:
-        torch.manual_seed(name.seed)
-        head = backbones.new_head(description["num_features"], n_classes)
-        features = np.load(files.features, mmap_mode="r")
-        model: nn.Module = nn.Sequential()
-        model.add_module("head", head)
-        return devices.place(model, device, head), FeatureBatches(
-            features,
-            examples.rows,
-            examples.labels,
-            device,
-            settings.batch_size,
-            settings.sampling,
-            name.seed,
-        )
-    weights = files.weights if strategy.init == "pretrained" else None
-    xavier = strategy.init == "xavier"
-    whole = backbones.build(description, n_classes, weights, name.seed, xavier)
-    model = devices.place(whole, device, whole.get_submodule(backbones.head_name(whole)))
-    image = description["image"]
-    transforms = {
-        "train": augmentation.training_transform(strategy.augmentation, image),
-        "val": augmentation.evaluation_transform(image),
-    }
-    sizes = strategies.epoch_sizes(strategy, image["size"])
-    if min(sizes) != image["size"]:
-        backbones.require_size(model, description["name"], min(sizes), "phases.start_size")
-    by_size = {
-        size: augmentation.training_transform(
-            strategy.augmentation, augmentation.resized(image, size)
-        )
-        for size in set(sizes)
-    }
-    return model, ImageBatches(
-        pixels.place(cache, [*transforms.values(), *by_size.values()], device),
-        examples.rows,
-        examples.labels,
-        transforms,
-        Normalizer(image, device),
-        settings.batch_size,
-        settings.sampling,
-        name.seed,
-        workers=device.threads if device.type == "cuda" else 0,
-        mixing=augmentation.batch_transforms(strategy.augmentation, n_classes),
-        by_epoch=[by_size[size] for size in sizes],
-    )
-
-
-def _whole_model(
-    progress: Progress,
-    strategy: config.Strategy,
-    description: dict[str, Any],
-    files: TrainingFiles,
-    examples: _Examples,
-) -> "nn.Module":
-    """The best epoch's model, backbone and head, in eval mode on the CPU."""
-    from headstart import backbones
-
-    weights = files.weights if files.features is not None else None
-    model = backbones.build(description, len(examples.classes), weights, seed=0)
-    if files.features is not None:
-        head = model.get_submodule(backbones.head_name(model))
-        head.load_state_dict({k.removeprefix("head."): v for k, v in progress.best_model.items()})
-    else:
-        model.load_state_dict(progress.best_model)
-    return model.eval()
-
-
 def _write(
     name: RunName,
     strategy: config.Strategy,
-    files: TrainingFiles,
+    files: inputs.TrainingFiles,
     outputs: RunFiles,
     progress: Progress,
     made_by: dict[str, Any],
-    examples: _Examples,
+    examples: inputs.Examples,
     device: devices.Device,
     whole: "nn.Module",
 ) -> None:
@@ -330,19 +197,3 @@ def _write(
         "mlflow_run_id": progress.mlflow_run_id,
     }
     outputs.run.write_text(json.dumps(run, indent=2, sort_keys=True) + "\n")
-
-
-def _input_example(
-    cache: ImageCache, examples: _Examples, description: dict[str, Any]
-) -> np.ndarray:
-    """Two normalised training images, float32 (2, 3, size, size)."""
-    import torch
-
-    from headstart import augmentation
-    from headstart.data.batches import Normalizer
-
-    transform = augmentation.evaluation_transform(description["image"])
-    images = [torch.from_numpy(np.array(cache[int(row)])) for row in examples.rows["train"][:2]]
-    stacked = torch.stack([transform(image.permute(2, 0, 1)) for image in images])
-    cpu = devices.Device("cpu", "", "", "fp32", 1)
-    return Normalizer(description["image"], cpu)(stacked).contiguous().numpy()

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from headstart import config, devices, logs, runs
+from headstart import config, devices, inputs, logs, runs
 
 
 def main(
@@ -11,7 +11,7 @@ def main(
     log_file: str,
     name: runs.RunName,
     settings: dict[str, Any],
-    files: runs.TrainingFiles,
+    files: inputs.TrainingFiles,
     outputs: runs.RunFiles,
     threads: int,
 ) -> None:
@@ -24,7 +24,7 @@ def given(path: str | None) -> Path | None:
 
 
 if "snakemake" in globals():
-    inputs = snakemake.input
+    files = snakemake.input
     with logs.job(snakemake.log[0]), devices.lease(snakemake.resources.get("gpu", 0)) as gpus:
         main(
             gpus,
@@ -36,16 +36,16 @@ if "snakemake" in globals():
                 int(snakemake.wildcards.seed),
             ),
             {"augmentation": []} | snakemake.params.settings,
-            runs.TrainingFiles(
-                backbone=Path(inputs.backbone),
-                weights=Path(inputs.weights),
-                train_val=Path(inputs.train_val),
-                classes=Path(inputs.classes),
-                images=Path(inputs.images),
-                index=Path(inputs.index),
-                tracking=Path(inputs.tracking),
-                features=given(inputs.get("features")),
-                features_meta=given(inputs.get("features_meta")),
+            inputs.TrainingFiles(
+                backbone=Path(files.backbone),
+                weights=Path(files.weights),
+                train_val=Path(files.train_val),
+                classes=Path(files.classes),
+                images=Path(files.images),
+                index=Path(files.index),
+                tracking=Path(files.tracking),
+                features=given(files.get("features")),
+                features_meta=given(files.get("features_meta")),
             ),
             runs.RunFiles(
                 model=Path(snakemake.output.model),
