@@ -28,6 +28,9 @@ def with_defaults(raw: dict[str, Any], where: str) -> dict[str, Any]:
         ConfigError: in one line, the first key that breaks a rule, its value and the rule.
     """
     settings: dict[str, Any] = _copy(raw)
+    if isinstance(dataset := settings.get("dataset"), dict):
+        # null takes back a key that another source has, in an override of a file
+        settings["dataset"] = {key: value for key, value in dataset.items() if value is not None}
     errors = [
         e for e in _validator().iter_errors(settings) if e.validator not in _CLOSED or _unknown(e)
     ]

@@ -1,8 +1,6 @@
 """The checked experiment, and the functions that turn it into inputs and params."""
 
-import ast
 import atexit
-import functools
 import os
 import sys
 from pathlib import Path
@@ -118,41 +116,6 @@ def training_threads(wildcards):
 
 def run_files(name):
     return [f"{run}/{name}" for run in RUNS]
-
-
-def code(script):
-    """The library modules that a script imports, directly or not: an edit reruns its rule.
-
-    headstart/__init__.py is left out: it holds the version, which alone changes no result.
-    """
-    pending, found = [WORKFLOW / "scripts" / f"{script}.py"], set()
-    while pending:
-        new = imported_modules(pending.pop()) - found
-        found |= new
-        pending += new
-    return sorted(
-        str(path) for path in found - {WORKFLOW / "headstart" / "__init__.py"}
-    )
-
-
-@functools.cache
-def imported_modules(path):
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom):
-            names |= {
-                node.module,
-                *(f"{node.module}.{alias.name}" for alias in node.names),
-            }
-    files = {
-        WORKFLOW.joinpath(*name.split("."))
-        for name in names
-        if name.startswith("headstart")
-    }
-    candidates = {f.with_suffix(".py") for f in files} | {
-        f / "__init__.py" for f in files
-    }
-    return frozenset(path for path in candidates if path.is_file())
 
 
 def print_verdict():
