@@ -281,6 +281,25 @@ def test_a_changed_value_reruns_what_it_affects(
     assert jobs == ({"compare": 1, "report": 1} | expected if expected else {"report": 1})
 
 
+def test_last_stages_on_unchanging_images_train_from_cached_maps(changed: Path) -> None:
+    config = json.loads(json.dumps(CONFIG))
+    phase = {"train": "last_k_stages", "stages": 2, "epochs": 2, "lr": 0.001}
+    config["strategies"] = {"last": {"init": "pretrained", "augmentation": [], "phases": [phase]}}
+    write_config(changed, config)
+    jobs = planned(changed)
+    assert jobs == {"prefix": 1, "train_from_features": 1, "evaluate": 1} | dict.fromkeys(
+        ("compare", "report"), 1
+    )
+    metrics = RUNS / "last/fraction-1.0/seed-0/metrics.json"
+    done = snakemake(changed, str(metrics))
+    assert done.returncode == 0, done.stderr
+    run = json.loads((changed / metrics.with_name("run.json")).read_text())
+    assert run["feature_seconds"] > 0
+    assert 1280 * 2 + 2 < run["trainable_parameters"] < run["parameters"]
+    maps = changed / "results/cells/features/before_last_2.npy"
+    assert maps.stat().st_size > 2 * PER_CLASS * 4 * 192
+
+
 def test_an_edited_library_module_reruns_the_rules_that_import_it(changed: Path) -> None:
     module = changed / "workflow/headstart/evaluation.py"
     module.write_text(module.read_text() + "\n# edited\n")

@@ -109,7 +109,7 @@ def _grid(experiment: config.Experiment) -> str:
     ]
     for name, strategy in experiment.strategies.items():
         phases = ", then ".join(f"{p.train} for {p.epochs} epochs" for p in strategy.phases)
-        source = "cached features" if strategy.from_features else "images"
+        source = "cached features" if strategy.features else "images"
         lines.append(f"  {name}: {strategy.init} backbone; train {phases}; on {source}")
     return "\n".join(lines)
 

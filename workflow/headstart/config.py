@@ -165,6 +165,27 @@ class Strategy:
         return self.init == "pretrained" and frozen
 
     @property
+    def cached_stages(self) -> int | None:
+        """The k of the last k stages that train, where all before them can be computed once.
+
+        That is so where the images never change. None for any other strategy.
+        """
+        kinds = {phase.train for phase in self.phases}
+        growing = any(phase.start_size for phase in self.phases)
+        if self.init != "pretrained" or self.augmentation or growing or self.training.gpus > 1:
+            return None
+        if "last_k_stages" not in kinds or kinds - {"head", "last_k_stages"}:
+            return None
+        return max(phase.stages or 0 for phase in self.phases)
+
+    @property
+    def features(self) -> str | None:
+        """Name of the cached features that it trains on; None where it trains on images."""
+        if self.from_features:
+            return "pooled"
+        return f"before_last_{self.cached_stages}" if self.cached_stages else None
+
+    @property
     def is_probe(self) -> bool:
         return self.phases[0].train == "probe"
 

@@ -1,7 +1,10 @@
-"""Features of the frozen backbone, computed once: pooled for every view, or of every stage."""
+"""Features of the frozen backbone, computed once.
+
+Pooled, for every view; of every stage; or what the first trained layer of a strategy receives.
+"""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ from numpy.lib.format import open_memmap
 from torch import nn
 from tqdm import tqdm
 
-from headstart import augmentation, backbones, devices
+from headstart import augmentation, backbones, devices, prefix
 from headstart.config import Transform
 from headstart.data import pixels
 from headstart.data.batches import Normalizer, consecutive, image_batches
@@ -71,6 +74,39 @@ def extract(
     logger.info("features of %d images, %d views, %d values each", shape[1], views, shape[2])
 
 
+def extract_prefix(
+    cache: ImageCache,
+    description: dict[str, Any],
+    weights: Path,
+    stages: int,
+    device: devices.Device,
+    output: Path,
+) -> None:
+    """Write what the last stages receive for the plain view: float32 (1, n, ...).
+
+    Rows are in the order of the cache. Where the backbone cannot be cut there, the file holds an
+    empty array, and training goes through the whole network.
+    """
+    model = backbones.build(description, num_classes=2, weights_path=weights, seed=0).eval()
+    trained = prefix.trained_names(model, stages)
+    if prefix.tail(model, trained, description["image"]["size"]) is None:
+        logger.warning("%s cannot be cut into parts: nothing is cached", description["name"])
+        np.save(output, np.empty(0, np.float32))
+        return
+    model = devices.place(model, device)
+    partial = output.with_suffix(".partial")
+    maps: np.ndarray | None = None
+    with devices.autocast(device):
+        for positions, images in _plain_batches(cache, description, device, "frozen part"):
+            received = prefix.received(model, trained, images).float().cpu().numpy()
+            if maps is None:
+                shape = (1, len(cache), *received.shape[1:])
+                maps = open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
+            maps[0, positions] = received
+    partial.replace(output)
+    logger.info("%d images before the last %d stages", len(cache), stages)
+
+
 def extract_stages(
     cache: ImageCache,
     description: dict[str, Any],
@@ -89,20 +125,28 @@ def extract_stages(
     """
     model = backbones.build(description, num_classes=2, weights_path=weights, seed=0)
     model = devices.place(model, device).eval()
-    rows = np.arange(len(cache))
-    order = consecutive(len(cache), _BATCH_SIZE)
-    plain = augmentation.evaluation_transform(description["image"])
-    batches = image_batches(cache, rows, order, plain, Normalizer(description["image"], device))
     parts: list[list[np.ndarray]] = []
     folder.mkdir(parents=True, exist_ok=True)
     with torch.inference_mode(), devices.autocast(device):
-        for images in tqdm(batches, "stages", len(order), unit="batch", disable=None):
+        for _, images in _plain_batches(cache, description, device, "stages"):
             outputs = stage_outputs(model, images)
             parts.append([_averaged(output).float().cpu().numpy() for output in outputs])
     for number, arrays in enumerate(zip(*parts, strict=True), start=1):
         np.save(folder / f"stage-{number}.npy", np.concatenate(arrays))
     (folder / "ids.txt").write_text("".join(f"{image}\n" for image in cache.ids))
     logger.info("features of %d images at %d stages", len(cache), len(parts[0]))
+
+
+def _plain_batches(
+    cache: ImageCache, description: dict[str, Any], device: devices.Device, what: str
+) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+    """Positions in the cache and the images there as evaluation sees them, under a progress bar."""
+    order = consecutive(len(cache), _BATCH_SIZE)
+    plain = augmentation.evaluation_transform(description["image"])
+    normalize = Normalizer(description["image"], device)
+    batches = image_batches(cache, np.arange(len(cache)), order, plain, normalize)
+    bar = tqdm(batches, what, len(order), unit="batch", disable=None)
+    yield from zip(order, bar, strict=True)
 
 
 def stage_outputs(model: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:

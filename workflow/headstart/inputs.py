@@ -73,22 +73,18 @@ def prepare(
     description: dict[str, Any],
     device: devices.Device,
 ) -> tuple["nn.Module", "Batches"]:
-    """The model to train and its batches: a head on features, or everything on images."""
-    import torch
-    from torch import nn
-
+    """The model to train and its batches: a head or last stages on features, or all on images."""
     from headstart import augmentation, backbones, strategies
     from headstart.data import pixels
     from headstart.data.batches import FeatureBatches, ImageBatches, Normalizer
 
     settings = strategy.training
     n_classes = len(examples.classes)
-    if files.features is not None:
-        torch.manual_seed(name.seed)
-        head = backbones.new_head(description["num_features"], n_classes)
-        features = np.load(files.features, mmap_mode="r")
-        model: nn.Module = nn.Sequential()
-        model.add_module("head", head)
+    weights = files.weights if strategy.init == "pretrained" else None
+    features = np.load(files.features, mmap_mode="r") if files.features else np.empty(0)
+    if features.size:
+        model = _after_features(strategy, description, n_classes, files.weights, name.seed)
+        head = model.get_submodule("head" if strategy.from_features else backbones.head_name(model))
         return devices.place(model, device, head), FeatureBatches(
             features,
             examples.rows,
@@ -98,7 +94,6 @@ def prepare(
             settings.sampling,
             name.seed,
         )
-    weights = files.weights if strategy.init == "pretrained" else None
     xavier = strategy.init == "xavier"
     whole = backbones.build(description, n_classes, weights, name.seed, xavier)
     model = devices.place(whole, device, whole.get_submodule(backbones.head_name(whole)))
@@ -131,6 +126,31 @@ def prepare(
     )
 
 
+def _after_features(
+    strategy: config.Strategy,
+    description: dict[str, Any],
+    n_classes: int,
+    weights: Path,
+    seed: int,
+) -> "nn.Module":
+    """What trains on cached features: the head, or the last stages with it."""
+    import torch
+    from torch import nn
+
+    from headstart import backbones, prefix
+
+    if strategy.cached_stages is None:
+        torch.manual_seed(seed)
+        model = nn.Sequential()
+        model.add_module("head", backbones.new_head(description["num_features"], n_classes))
+        return model
+    whole = backbones.build(description, n_classes, weights, seed).eval()
+    trained = prefix.trained_names(whole, strategy.cached_stages)
+    tail = prefix.tail(whole, trained, description["image"]["size"])
+    assert tail is not None  # there are no features of a backbone that cannot be cut
+    return tail.train()
+
+
 def whole_model(
     progress: Progress,
     strategy: config.Strategy,
@@ -143,11 +163,11 @@ def whole_model(
 
     weights = files.weights if files.features is not None else None
     model = backbones.build(description, len(examples.classes), weights, seed=0)
-    if files.features is not None:
+    if strategy.from_features and files.features is not None:
         head = model.get_submodule(backbones.head_name(model))
         head.load_state_dict({k.removeprefix("head."): v for k, v in progress.best_model.items()})
-    else:
-        model.load_state_dict(progress.best_model)
+    else:  # after cached features the frozen part, which the weights hold, is missing
+        model.load_state_dict(progress.best_model, strict=files.features is None)
     return model.eval()
 
 

@@ -60,7 +60,8 @@ wildcard_constraints:
 
 def strategies_from(features):
     """Pattern of the strategies that train from features, or of those that do not."""
-    names = [n for n, s in EXPERIMENT.strategies.items() if s.from_features == features]
+    strategies = EXPERIMENT.strategies.items()
+    names = [n for n, s in strategies if (s.features is not None) == features]
     return "|".join(names) or NOTHING
 
 
@@ -76,6 +77,16 @@ def head_settings(wildcards):
 
 def source_fingerprint(wildcards):
     return sources.fingerprint(EXPERIMENT.dataset)
+
+
+def features_file(wildcards):
+    return (
+        f"{RESULTS}/features/{EXPERIMENT.strategies[wildcards.strategy].features}.npy"
+    )
+
+
+def features_meta(wildcards):
+    return str(Path(features_file(wildcards)).with_suffix(".json"))
 
 
 def feature_augmentation():
@@ -112,6 +123,12 @@ def training_threads(wildcards):
         at_once = min(at_once, max(1, limit // gpus))
     cores = workflow.resource_settings.cores or 8 * gpus
     return max(1, min(8 * gpus, cores // max(1, at_once)))
+
+
+def feature_threads(wildcards):
+    """A head needs no second thread."""
+    head_alone = EXPERIMENT.strategies[wildcards.strategy].from_features
+    return 1 if head_alone else training_threads(wildcards)
 
 
 def run_files(name):

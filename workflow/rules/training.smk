@@ -1,68 +1,8 @@
-"""Features of the frozen backbone, and one training per strategy, fraction and seed.
+"""One training per strategy, fraction and seed.
 
 No rule here has the test split among its inputs. A training leaves its resume state in
 resume/, which Snakemake does not know of and so does not clear when a job dies.
 """
-
-
-rule features:
-    input:
-        images=f"{RESULTS}/cache/images.bin",
-        index=f"{RESULTS}/cache/index.csv",
-        backbone=f"{RESULTS}/backbone/config.json",
-        weights=f"{RESULTS}/backbone/weights.safetensors",
-        code=code("features"),
-    output:
-        features=f"{RESULTS}/features/pooled.npy",
-        meta=f"{RESULTS}/features/pooled.json",
-        ids=f"{RESULTS}/features/ids.txt",
-    log:
-        f"{RESULTS}/logs/features.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/features.tsv"
-    conda:
-        "../../envs/headstart.yaml"
-    threads: 2
-    resources:
-        gpu=1,
-        mem_mb=4000,
-        runtime=240,
-    params:
-        augmentation=feature_augmentation(),
-        precision=EXPERIMENT.training.precision,
-        views=EXPERIMENT.features.views,
-    message:
-        "Extracting features of the frozen backbone"
-    script:
-        "../scripts/features.py"
-
-
-rule stages:
-    input:
-        images=f"{RESULTS}/cache/images.bin",
-        index=f"{RESULTS}/cache/index.csv",
-        backbone=f"{RESULTS}/backbone/config.json",
-        weights=f"{RESULTS}/backbone/weights.safetensors",
-        code=code("stages"),
-    output:
-        stages=directory(f"{RESULTS}/features/stages"),
-    log:
-        f"{RESULTS}/logs/stages.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/stages.tsv"
-    conda:
-        "../../envs/headstart.yaml"
-    threads: 2
-    resources:
-        gpu=1,
-        mem_mb=4000,
-        runtime=240,
-    params:
-        precision=EXPERIMENT.training.precision,
-    message:
-        "Extracting features of every stage of the frozen backbone"
-    script:
-        "../scripts/stages.py"
 
 
 rule train_from_features:
@@ -73,8 +13,8 @@ rule train_from_features:
         classes=f"{RESULTS}/classes.json",
         images=f"{RESULTS}/cache/images.bin",
         index=f"{RESULTS}/cache/index.csv",
-        features=f"{RESULTS}/features/pooled.npy",
-        features_meta=f"{RESULTS}/features/pooled.json",
+        features=features_file,
+        features_meta=features_meta,
         tracking=ancient(f"{RESULTS}/tracking.json"),
         code=code("train"),
     output:
@@ -89,7 +29,7 @@ rule train_from_features:
         strategy=strategies_from(features=True),
     conda:
         "../../envs/headstart.yaml"
-    threads: 1
+    threads: feature_threads
     resources:
         gpu=1,
         mem_mb=4000,

@@ -221,10 +221,10 @@ class ImageBatches:
 
 
 class FeatureBatches:
-    """Training and validation batches from cached features (views, n, d).
+    """Training and validation batches from cached features, (views, n, d) or maps (1, n, ...).
 
     Each epoch shows each training image in one of its views, drawn anew; validation always
-    sees the plain view.
+    sees the plain view. Vectors go to the device at once, maps stay in their file until needed.
     """
 
     def __init__(
@@ -238,21 +238,31 @@ class FeatureBatches:
         seed: int,
     ) -> None:
         """`rows` (into the second axis of `features`) and `labels` have "train" and "val"."""
-        self.device, self.labels = device.type, labels
+        self.device, self.labels, self.rows, self.features = device.type, labels, rows, features
         self.batch_size, self.sampling, self.seed = batch_size, sampling, seed
-        self.training = torch.from_numpy(features[:, rows["train"]]).to(self.device)
-        self.validation = torch.from_numpy(features[0, rows["val"]]).to(self.device)
+        vectors = features.ndim == 3
+        self.vectors = torch.from_numpy(features[:]).to(self.device) if vectors else None
         self.targets = {k: torch.tensor(v, device=self.device) for k, v in labels.items()}
         self.sizes = [
             len(batch) for batch in epoch_order(labels["train"], batch_size, sampling, seed, 0)
         ]
 
     def train(self, epoch: int) -> Iterator["Batch"]:
-        views, n, _ = self.training.shape
-        chosen = np.random.default_rng([self.seed, epoch, 1]).integers(views, size=n)
+        n = len(self.rows["train"])
+        chosen = np.random.default_rng([self.seed, epoch, 1]).integers(len(self.features), size=n)
         order = epoch_order(self.labels["train"], self.batch_size, self.sampling, self.seed, epoch)
         for positions in order:
-            yield self.training[chosen[positions], positions], self.targets["train"][positions]
+            yield self._batch("train", chosen[positions], positions)
 
     def val(self) -> Iterator["Batch"]:
-        yield self.validation, self.targets["val"]
+        for positions in consecutive(len(self.rows["val"]), max(self.batch_size, 256)):
+            yield self._batch("val", np.zeros_like(positions), positions)
+
+    def _batch(self, part: str, views: np.ndarray, positions: np.ndarray) -> "Batch":
+        rows, targets = self.rows[part][positions], self.targets[part][positions]
+        if self.vectors is not None:
+            return self.vectors[views, rows], targets
+        maps = torch.from_numpy(np.asarray(self.features[views, rows])).to(self.device)
+        if maps.ndim == 4:
+            maps = maps.to(memory_format=torch.channels_last)
+        return maps, targets
