@@ -128,6 +128,19 @@ def test_bootstrap_matches_a_plain_loop():
     assert st.percentile_interval(fast) == pytest.approx(st.percentile_interval(loop), abs=0.012)
 
 
+def test_a_strategy_without_a_mistake_is_not_certain():
+    """Every draw of all-correct answers is 1; the interval must still have a width."""
+    perfect = np.ones((3, 100), dtype=bool)
+    low, high = st.mean_interval(perfect, np.ones(1000))
+    assert high == 1
+    reference = binomtest(100, 100).proportion_ci(method="wilson")
+    assert low == pytest.approx(reference.low)
+    one_wrong = perfect.copy()
+    one_wrong[0, 0] = False
+    draws = st.bootstrap_mean(st.image_bootstrap(one_wrong, 1000, 0), 0)
+    assert st.mean_interval(one_wrong, draws) == st.percentile_interval(draws)
+
+
 def test_interval_of_a_difference_covers_the_truth():
     """Two strategies, three seeds, hard and easy images, seeds that differ: true gap 5 points."""
     rng, covered, repetitions = np.random.default_rng(2), 0, 100

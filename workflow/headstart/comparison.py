@@ -21,6 +21,7 @@ from headstart.statistics import (
     holm,
     image_bootstrap,
     mcnemar,
+    mean_interval,
     percentile_interval,
     wilson,
 )
@@ -151,7 +152,7 @@ def summarize(
     rows = []
     for (strategy, fraction), group in runs.groupby(["strategy", "fraction"], sort=False):
         key = (str(strategy), float(str(fraction)))
-        low, high = percentile_interval(bootstrap_mean(draws[key], seed))
+        low, high = mean_interval(correct.cells[key].right, bootstrap_mean(draws[key], seed))
         means = group[[*_METRICS, "train_seconds", "feature_seconds", "images_per_second"]].mean()
         rows.append(
             {
@@ -215,7 +216,7 @@ def _draws(cells: dict[Key, Cell], resamples: int, seed: int) -> dict[Key, np.nd
 
 
 def _strategy(key: Key, cell: Cell, draws: np.ndarray, seed: int) -> dict:
-    low, high = percentile_interval(bootstrap_mean(draws, seed))
+    low, high = mean_interval(cell.right, bootstrap_mean(draws, seed))
     return {
         "strategy": key[0],
         "accuracy": float(cell.right.mean()),

@@ -36,6 +36,21 @@ def percentile_interval(draws: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def mean_interval(right: np.ndarray, draws: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of a strategy's mean accuracy.
+
+    It is the bootstrap's, save where no run made a mistake, or every run only mistakes: there
+    no draw differs from another, and the Wilson interval for these images stands in.
+
+    Args:
+        right: bool (seeds, n), what each seed's run answered correctly.
+        draws: of the mean accuracy, from `bootstrap_mean`.
+    """
+    if right.all() or not right.any():
+        return wilson(int(right[0].sum()), right.shape[1])
+    return percentile_interval(draws)
+
+
 def image_bootstrap(correct: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """Accuracy of every run under resampled test images, the same draw for all runs.
 
