@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headstart import HeadstartError, backbones
 from headstart.config import Phase, Strategy
@@ -41,11 +41,11 @@ def begin_phase(model: "nn.Module", phase: Phase) -> "Optimizer":
     groups = [
         {"params": [parameters[name] for name in names], "lr": lr} for names, lr in rates if names
     ]
-    decay = phase.weight_decay
+    shared: dict[str, Any] = {"lr": phase.lr, "weight_decay": phase.weight_decay, "fused": True}
     if phase.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=phase.lr, momentum=phase.momentum, weight_decay=decay)
+        return torch.optim.SGD(groups, momentum=phase.momentum, **shared)
     kind = torch.optim.Adam if phase.optimizer == "adam" else torch.optim.AdamW
-    return kind(groups, lr=phase.lr, weight_decay=decay)
+    return kind(groups, **shared)
 
 
 def _body_rates(model: "nn.Module", body: list[str], phase: Phase) -> list[tuple[list[str], float]]:
