@@ -27,6 +27,12 @@ logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.5
 
+#: Read by glibc when a process starts. On the CPU, handing freed activations back to the kernel
+#: and faulting them in again costs a tenth of a training step.
+GLIBC_TUNABLES = (
+    "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=4294967296"
+)
+
 
 @dataclass(frozen=True)
 class Device:

@@ -9,21 +9,17 @@ from snakemake.utils import update_config
 
 WORKFLOW = Path(os.path.relpath(Path(os.fspath(workflow.current_basedir)).parent))
 sys.path.insert(0, str(WORKFLOW.resolve()))
-# Jobs run scripts in processes of their own, perhaps in another environment. On the CPU, handing
-# freed activations back to the kernel and faulting them in again costs a tenth of a training step.
+from headstart import HeadstartError, devices, schema, tracking  # noqa: E402
+from headstart import config as experiments  # noqa: E402
+from headstart.data import sources  # noqa: E402
+
+# Jobs run scripts in processes of their own, perhaps in another environment.
 os.environ.update(
     PYTHONPATH=os.pathsep.join(
         filter(None, [str(WORKFLOW.resolve()), os.getenv("PYTHONPATH", "")])
     ),
-    GLIBC_TUNABLES=os.getenv(
-        "GLIBC_TUNABLES",
-        "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=4294967296",
-    ),
+    GLIBC_TUNABLES=os.getenv("GLIBC_TUNABLES", devices.GLIBC_TUNABLES),
 )
-
-from headstart import HeadstartError, schema, tracking  # noqa: E402
-from headstart import config as experiments  # noqa: E402
-from headstart.data import sources  # noqa: E402
 
 update_config(config, schema.typed(workflow.config_settings.config))
 

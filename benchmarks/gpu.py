@@ -1,0 +1,156 @@
+"""The benchmark of one GPU: one call, under 8 minutes.
+
+headstart's rate is the median over the epochs after the first in the history that `runs.train`
+writes, so that the fast paths are those that a run chooses for itself. The ceiling is
+`training.fit` on batches that are on the device already, its first epoch left out too. The tutorial
+is the fp32 baseline with 4 loader workers, one epoch, its workers' start included. Images are 2,000
+photographs at 224 px with a random resized crop and a flip, in batches of 128.
+
+The study has the size of the hot dogs' and the preset's strategies full, scratch and head_only, on
+a ResNet-18 whose random weights cost the same time as pretrained ones. One seed of each is run; its
+training and validation time is multiplied by five, and the features' extraction, which all seeds
+share, is added once.
+"""
+
+import json
+import statistics
+import time
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import finetuning
+import measuring
+import pandas as pd
+import torch
+from material import CROP, ROOT, Photographs, photographs, strategy, training_files
+from table import Row, compared, number
+
+from headstart import HeadstartError, config, devices, features, inputs, runs
+from headstart.data.cache import ImageCache
+
+IMAGES, EVERY, BATCH, EPOCHS, REPEATS, WORKERS, SEEDS = 2000, 10, 128, 3, 5, 4, 5
+NETWORKS = ("resnet18", "resnet50")
+CEILING_BAR, TUTORIAL_BAR, STUDY_BAR = 0.90, 4.0, 120.0
+_PHASE = {"epochs": EPOCHS, "optimizer": "sgd", "lr": 1e-3, "momentum": 0.9}
+_IMAGE = config.Image(224, 0.875, "bilinear", (0.5,) * 3, (0.5,) * 3, 256)
+
+
+def open_gpu() -> devices.Device:
+    """The GPU.
+
+    Raises:
+        HeadstartError: there is none.
+    """
+    device = devices.open_device("auto", torch.get_num_threads())
+    if device.type != "cuda":
+        raise HeadstartError("no GPU is visible; leave out --gpu to measure the CPU")
+    return device
+
+
+def rows(folder: Path, device: devices.Device) -> list[Row]:
+    pictures = photographs(folder, IMAGES)
+    files = {name: _files(folder / name, name, pictures) for name in NETWORKS}
+    found = [
+        row
+        for name in NETWORKS
+        for row in _network_rows(folder, name, pictures, files[name], device)
+    ]
+    return [*found, study_row(folder, files["resnet18"], device)]
+
+
+def _files(folder: Path, name: str, pictures: Photographs) -> inputs.TrainingFiles:
+    folder.mkdir()
+    backbone = config.Backbone(name, "timm", "none")
+    return training_files(folder, pictures, backbone, _IMAGE, EVERY)
+
+
+def _network_rows(
+    folder: Path,
+    name: str,
+    pictures: Photographs,
+    files: inputs.TrainingFiles,
+    device: devices.Device,
+) -> list[Row]:
+    numbers = count()
+
+    def headstart_rate() -> float:
+        outputs = folder / f"{name}-{next(numbers)}"
+        run(outputs, strategy(_PHASE, CROP, batch_size=BATCH), files, device)
+        return float(pd.read_csv(outputs / "history.csv").images_per_second[1:].median())
+
+    def ceiling_rate() -> float:
+        steps = IMAGES * (EVERY - 1) // EVERY // BATCH
+        batches = finetuning.Synthetic(224, BATCH, steps, device)
+        history = finetuning.fit(name, batches, device, EPOCHS)
+        return statistics.median(row["images_per_second"] for row in history[1:])
+
+    def tutorial_rate() -> float:
+        return finetuning.tutorial_rate(pictures, name, BATCH, device.type, WORKERS)
+
+    rates = measuring.interleaved(
+        {"headstart": headstart_rate, "ceiling": ceiling_rate, "tutorial": tutorial_rate}, REPEATS
+    )
+    ours, unit = rates["headstart"], "images/s"
+    below, above = f"training over the step's ceiling, {name}", f"full fine-tuning, {name}, 224 px"
+    tutorial = f"tutorial, fp32, {WORKERS} workers"
+    return [
+        compared(below, ours, rates["ceiling"], CEILING_BAR, unit, "synthetic"),
+        compared(above, ours, rates["tutorial"], TUTORIAL_BAR, unit, tutorial),
+    ]
+
+
+def run(
+    folder: Path, settings: config.Strategy, files: inputs.TrainingFiles, device: devices.Device
+) -> None:
+    """Train one run into model.safetensors, history.csv and run.json of a new folder."""
+    folder.mkdir()
+    outputs = runs.RunFiles(
+        folder / "model.safetensors",
+        folder / "history.csv",
+        folder / "run.json",
+        folder / "resume.pt",
+    )
+    name = runs.RunName("bench", folder.name, 1.0, 0)
+    runs.train(name, settings, files, outputs, device.threads)
+
+
+def study_row(folder: Path, files: inputs.TrainingFiles, device: devices.Device) -> Row:
+    preset = config.load(ROOT / "config/experiments/hotdog.yaml")
+    extracted = _extract(folder, preset, files, device)
+    seconds = {}
+    for name in ("full", "scratch", "head_only"):
+        settings = preset.strategies[name]
+        run(folder / name, settings, extracted if settings.from_features else files, device)
+        record = json.loads((folder / name / "run.json").read_text())
+        seconds[name] = record["train_seconds"]
+    shared = json.loads((folder / "pooled.json").read_text())["seconds"]
+    total = shared + SEEDS * sum(seconds.values())
+    parts = ", ".join(f"{name} {number(spent)} s" for name, spent in seconds.items())
+    return Row(
+        f"hot dog study, 3 strategies x {SEEDS} seeds, seconds of training",
+        total,
+        STUDY_BAR,
+        f"one seed each: {parts}; features {number(shared)} s",
+        f"one seed times {SEEDS}",
+        at_most=True,
+    )
+
+
+def _extract(
+    folder: Path, preset: config.Experiment, files: inputs.TrainingFiles, device: devices.Device
+) -> inputs.TrainingFiles:
+    """The same files with the preset's features beside them, as head_only needs them."""
+    pooled, meta = folder / "pooled.npy", folder / "pooled.json"
+    started = time.perf_counter()
+    features.extract(
+        ImageCache.open(files.images, files.index),
+        json.loads(files.backbone.read_text()),
+        files.weights,
+        preset.augmentation,
+        preset.features.views,
+        device,
+        pooled,
+    )
+    meta.write_text(json.dumps({"seconds": time.perf_counter() - started}))
+    return replace(files, features=pooled, features_meta=meta)

@@ -1,0 +1,152 @@
+"""Fine-tuning the last stage from what the frozen part computed once, against recomputing it.
+
+A ResNet-18 at 224 px in fp32 on both sides, images without augmentation, several epochs of the
+same `training.fit`: on cached maps, and through the whole network. Computing the maps is shown, as
+a number of epochs after which it is repaid. The guard is the largest difference between the two
+loss curves.
+"""
+
+import json
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import measuring
+import numpy as np
+import torch
+from material import Photographs, photographs, strategy
+from table import Row, compared, number
+from torch import nn
+
+from headstart import augmentation, backbones, config, devices, features, prefix, training
+from headstart.checkpoints import ResumeFile
+from headstart.data.batches import Batches, FeatureBatches, ImageBatches, Normalizer
+
+NETWORK, SIZE, BATCH, EPOCHS, STAGES = "resnet18", 224, 32, 2, 1
+BAR, CURVE_BAR = 2.0, 1e-3
+
+
+@dataclass(frozen=True)
+class Case:
+    pictures: Photographs
+    description: Path
+    weights: Path
+    maps: Path
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Images per second of the last epoch, and the training losses of all epochs."""
+
+    rate: float
+    losses: list[float]
+
+
+def rows(folder: Path, quick: bool) -> list[Row]:
+    pictures = photographs(folder, BATCH * (2 if quick else 4))
+    case = Case(pictures, folder / "b.json", folder / "w.safetensors", folder / "maps.npy")
+    image = config.Image(SIZE, None, None, None, None, None)
+    backbones.prepare(
+        config.Backbone(NETWORK, "timm", "none"), image, case.description, case.weights
+    )
+    with measuring.process(measuring.HEADSTART) as side:
+        found = measuring.interleaved(
+            {
+                "extraction": lambda: side.run(extraction_seconds, case),
+                "cached": lambda: side.run(cached, case),
+                "through": lambda: side.run(through, case),
+            },
+            repeats=2 if quick else 5,
+        )
+    ours = [curve.rate for curve in found["cached"]]
+    theirs = [curve.rate for curve in found["through"]]
+    images = BATCH * (2 if quick else 4)
+    saved = images / median(theirs) - images / median(ours)
+    apart = np.subtract(found["cached"][0].losses, found["through"][0].losses)
+    name = f"last stage of {NETWORK}, from cached maps"
+    return [
+        compared(name, ours, theirs, BAR, "images/s", "recomputed, fp32 too"),
+        Row(
+            "last stage: epochs until the maps are repaid",
+            median(found["extraction"]) / saved,
+            None,
+            f"{number(images / median(found['extraction']))} images/s to compute",
+            "",
+        ),
+        Row(
+            "last stage: largest difference of the loss curves",
+            float(np.abs(apart).max()),
+            CURVE_BAR,
+            f"{EPOCHS} epochs",
+            "recomputed",
+            at_most=True,
+        ),
+    ]
+
+
+def extraction_seconds(case: Case) -> float:
+    cache, _ = case.pictures.open()
+    started = time.perf_counter()
+    features.extract_prefix(
+        cache, json.loads(case.description.read_text()), case.weights, STAGES, _fp32(), case.maps
+    )
+    return time.perf_counter() - started
+
+
+def cached(case: Case) -> Curve:
+    model = _model(case).eval()
+    tail = prefix.tail(model, prefix.trained_names(model, STAGES), SIZE)
+    assert tail is not None
+    _, labels = case.pictures.open()
+    maps = np.load(case.maps, mmap_mode="r")
+    batches = FeatureBatches(maps, *_parts(labels), _fp32(), BATCH, "uniform", 0)
+    return _fit(tail.train(), batches)
+
+
+def through(case: Case) -> Curve:
+    cache, labels = case.pictures.open()
+    image = json.loads(case.description.read_text())["image"]
+    plain = augmentation.evaluation_transform(image)
+    batches = ImageBatches(
+        cache,
+        *_parts(labels),
+        {"train": plain, "val": plain},
+        Normalizer(image, _fp32()),
+        BATCH,
+        "uniform",
+        seed=0,
+    )
+    return _fit(_model(case), batches)
+
+
+def _fp32() -> devices.Device:
+    return devices.open_device("fp32", torch.get_num_threads())
+
+
+def _model(case: Case) -> nn.Module:
+    description = json.loads(case.description.read_text())
+    return backbones.build(description, num_classes=2, weights_path=None, seed=0)
+
+
+def _parts(labels: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    rows = {"train": np.arange(len(labels)), "val": np.arange(2)}
+    return rows, {part: labels[positions] for part, positions in rows.items()}
+
+
+def _fit(model: nn.Module, batches: Batches) -> Curve:
+    phase = {"train": "last_k_stages", "stages": STAGES, "epochs": EPOCHS, "optimizer": "sgd"}
+    with tempfile.TemporaryDirectory() as folder:
+        history = training.fit(
+            devices.place(model, _fp32()),
+            batches,
+            strategy(phase),
+            nn.functional.cross_entropy,
+            _fp32(),
+            0,
+            ResumeFile(Path(folder) / "resume.pt", ""),
+            lambda progress: None,
+            lambda row: None,
+        ).history
+    return Curve(history[-1]["images_per_second"], [row["train_loss"] for row in history])

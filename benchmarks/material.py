@@ -1,0 +1,103 @@
+"""What the benchmarks measure on: photographs as files and as a cache, strategies, run files."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from headstart import backbones, config, inputs, tracking
+from headstart.data import cache, manifest, sources
+
+ROOT = Path(__file__).parent.parent
+Policy = list[dict[str, Any]]
+
+CROP: Policy = [{"name": "random_resized_crop"}, {"name": "horizontal_flip"}]
+CROP_FLIP: Policy = [{"name": "random_crop", "padding": 0}, {"name": "horizontal_flip"}]
+IMAGE: dict[str, Any] = {
+    "size": 224,
+    "resize": 256,
+    "interpolation": "bilinear",
+    "mean": [0.5] * 3,
+    "std": [0.5] * 3,
+}
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """Solar cells: JPEGs in class folders, for the tutorial, and the cache of the same."""
+
+    files: Path
+    images: Path
+    index: Path
+
+    def build_cache(self, size: int) -> None:
+        """Decode the files into the cache on two threads, as the workflow's rule does."""
+        table = manifest.read(self.files.parent / "manifest.csv")
+        cache.build(table, self.images, self.index, size, "bicubic", threads=2)
+
+    def open(self) -> tuple[cache.ImageCache, np.ndarray]:
+        """The cache and its images' class indices, int64 (n,)."""
+        images = cache.ImageCache.open(self.images, self.index)
+        classes, _ = pd.factorize(np.array([Path(i).parent.name for i in images.ids]), sort=True)
+        return images, classes.astype(np.int64)
+
+
+def photographs(folder: Path, count: int, cache_size: int = 256) -> Photographs:
+    """The first photographs of the default experiment; from the first again when they run out."""
+    listing = sources.list_images(config.load(ROOT / "config/config.yaml").dataset)
+    made = Photographs(folder / "files", folder / "images.bin", folder / "index.csv")
+    for number in range(count):
+        row = listing.iloc[number % len(listing)]
+        path = made.files / row.label / f"{number:05d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(row.path) as image:
+            image.convert("RGB").save(path, quality=92)
+    jpegs = config.Dataset(source="folder", path=str(made.files))
+    manifest.build(sources.list_images(jpegs)).to_csv(folder / "manifest.csv", index=False)
+    made.build_cache(cache_size)
+    return made
+
+
+def strategy(
+    phase: dict[str, Any], augmentation: Policy | None = None, **training: Any
+) -> config.Strategy:
+    """A strategy of one phase, with the schema's defaults for what is not given."""
+    init = "pretrained" if phase.get("train") == "head" else "random"
+    raw = {
+        "experiment": "bench",
+        "dataset": {"source": "folder", "path": "."},
+        "augmentation": augmentation or [],
+        "training": training,
+        "strategies": {
+            "measured": {"init": init, "phases": [{"train": "all", "lr": 1e-3} | phase]}
+        },
+    }
+    return config.from_dict(raw).strategies["measured"]
+
+
+def training_files(
+    folder: Path, pictures: Photographs, backbone: config.Backbone, image: config.Image, every: int
+) -> inputs.TrainingFiles:
+    """Everything that `runs.train` reads; one image in `every` is for validation."""
+    files = inputs.TrainingFiles(
+        backbone=folder / "backbone.json",
+        weights=folder / "weights.safetensors",
+        train_val=folder / "train_val.csv",
+        classes=folder / "classes.json",
+        images=pictures.images,
+        index=pictures.index,
+        tracking=folder / "tracking.json",
+    )
+    backbones.prepare(backbone, image, files.backbone, files.weights)
+    ids = cache.ImageCache.open(pictures.images, pictures.index).ids
+    labels = [Path(i).parent.name for i in ids]
+    parts = ["train" if number % every else "val" for number in range(len(ids))]
+    table = pd.DataFrame({"id": ids, "label": labels, "split": parts})
+    table.to_csv(files.train_val, index=False)
+    files.classes.write_text(json.dumps(sorted(set(labels))))
+    files.tracking.write_text(json.dumps(tracking.prepare(folder / "mlflow", "bench")))
+    return files

@@ -1,0 +1,58 @@
+"""Put the results of finished experiments into docs/experiments.md: one row per strategy.
+
+Usage: python docs/update_experiments.py [RESULTS_FOLDER]
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from headstart.verdict import duration
+
+PAGE = Path(__file__).parent / "experiments.md"
+HEAD = [
+    "| experiment | backbone | strategy | test images | seeds | accuracy | 95 % interval "
+    "| macro F1 | training |",
+    "|---|---|---|---|---|---|---|---|---|",
+]
+
+
+def rows(experiment: Path) -> list[str]:
+    """One line per strategy of a finished experiment."""
+    lines = []
+    for row in pd.read_csv(experiment / "comparison/summary.csv").itertuples():
+        run = next(experiment.glob(f"runs/{row.strategy}/fraction-{row.fraction}/seed-*/run.json"))
+        backbone = json.loads(run.read_text())["settings"]["backbone"]
+        share = "" if row.fraction == 1 else f" on {row.fraction:.0%} of train"
+        cells = [
+            experiment.name,
+            f"{backbone['name']}, {backbone['image']['size']} px",
+            f"`{row.strategy}`{share}",
+            f"{row.n_test:,}",
+            str(row.seeds),
+            f"{row.accuracy:.3f}",
+            f"{row.accuracy_low:.3f} to {row.accuracy_high:.3f}",
+            f"{row.macro_f1:.3f}",
+            duration(row.train_seconds + row.feature_seconds),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def main(results: Path) -> None:
+    finished = sorted(path.parents[1] for path in results.glob("*/comparison/summary.csv"))
+    table = "\n".join([*HEAD, *(line for experiment in finished for line in rows(experiment))])
+    page = re.sub(
+        r"(<!-- results -->\n).*?(<!-- /results -->)",
+        lambda match: f"{match[1]}{table}\n{match[2]}",
+        PAGE.read_text(),
+        flags=re.DOTALL,
+    )
+    PAGE.write_text(page)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "results"))
