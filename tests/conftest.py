@@ -1,10 +1,12 @@
 """Fixtures that several test modules share."""
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tensors; threads only wait for each other
+os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 import pytest  # noqa: E402
 
@@ -18,6 +20,14 @@ _TINY = {
         "full": {"init": "pretrained", "phases": [{"train": "all", "epochs": 2, "lr": 0.01}]}
     },
 }
+
+
+@pytest.fixture(autouse=True)
+def no_store_left_behind() -> Iterator[None]:
+    """MLflow writes the store in use to the environment, where the next test would find it."""
+    yield
+    if "mlflow" in sys.modules:
+        sys.modules["mlflow"].set_tracking_uri(None)
 
 
 @pytest.fixture

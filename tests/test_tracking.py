@@ -15,14 +15,6 @@ import torch
 
 from headstart import HeadstartError, backbones, tracking
 
-
-@pytest.fixture(autouse=True)
-def no_outer_store(monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    yield
-    mlflow.set_tracking_uri(None)
-
-
 PREPARE = """
 import json, sys
 from pathlib import Path
@@ -39,11 +31,9 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def prepared(folder) -> list[tuple[int, str, str]]:
     """What four processes that prepare one store at once return: status, stdout, stderr."""
-    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
     jobs = [
         subprocess.Popen(
             [sys.executable, "-c", PREPARE, str(folder)],
-            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

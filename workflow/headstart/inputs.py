@@ -81,7 +81,8 @@ def prepare(
     settings = strategy.training
     n_classes = len(examples.classes)
     weights = files.weights if strategy.init == "pretrained" else None
-    features = np.load(files.features, mmap_mode="r") if files.features else np.empty(0)
+    # "c", copy on write: torch warns of arrays that it may not write to
+    features = np.load(files.features, mmap_mode="c") if files.features else np.empty(0)
     if features.size:
         model = _after_features(strategy, description, n_classes, files.weights, name.seed)
         head = model.get_submodule("head" if strategy.from_features else backbones.head_name(model))
