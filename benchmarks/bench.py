@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import accuracy
 import delivery
 import finetuning
 import gpu
@@ -28,6 +29,7 @@ FOLDER = Path(__file__).parent
 SUBJECTS = {
     "probe_study": probe_study.rows,
     "finetuning": finetuning.rows,
+    "accuracy": accuracy.rows,
     "last_stage": last_stage.rows,
     "delivery": delivery.rows,
     "small_job": small_job.rows,

@@ -82,7 +82,7 @@ def _network_rows(
     def ceiling_rate() -> float:
         steps = IMAGES * (EVERY - 1) // EVERY // BATCH
         batches = finetuning.Synthetic(224, BATCH, steps, device)
-        history = finetuning.fit(name, batches, device, EPOCHS)
+        history = finetuning.fit(name, batches, device, _PHASE)
         return statistics.median(row["images_per_second"] for row in history[1:])
 
     def tutorial_rate() -> float:

@@ -1,15 +1,20 @@
-"""What the benchmarks measure on: photographs as files and as a cache, strategies, run files."""
+"""Material to measure on: photographs as files and as a cache, strategies, run files, runs."""
 
 import json
+import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
+import yaml
 from PIL import Image
 
-from headstart import backbones, config, inputs, tracking
+from headstart import HeadstartError, backbones, config, inputs, tracking
 from headstart.data import cache, manifest, sources
 
 ROOT = Path(__file__).parent.parent
@@ -101,3 +106,25 @@ def training_files(
     files.classes.write_text(json.dumps(sorted(set(labels))))
     files.tracking.write_text(json.dumps(tracking.prepare(folder / "mlflow", "bench")))
     return files
+
+
+def run_workflow(project: Path, experiment: dict[str, Any]) -> None:
+    """Run the experiment to its report with a copy of the workflow, in the folder `project`.
+
+    Raises:
+        HeadstartError: it failed.
+    """
+    for name in ("workflow", "config", "profiles", "envs"):
+        shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy2(ROOT / "Snakefile", project)
+    (project / "experiment.yaml").write_text(yaml.safe_dump(experiment, sort_keys=False))
+    command = [sys.executable, "-m", "snakemake", "--configfile", "experiment.yaml"]
+    done = subprocess.run(
+        [*command, "--cores", str(torch.get_num_threads())],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise HeadstartError(f"the workflow failed: {done.stderr.strip().splitlines()[-1]}")

@@ -13,20 +13,13 @@ the share.
 """
 
 import csv
-import os
 import shutil
-import subprocess
-import sys
 import time
 from itertools import count
 from pathlib import Path
 
-import torch
-import yaml
-from material import ROOT, photographs
+from material import photographs, run_workflow
 from table import Row, spread
-
-from headstart import HeadstartError
 
 BAR = 0.15
 _PHASE = {"train": "all", "epochs": 2, "lr": 0.001, "schedule": "one_cycle"}
@@ -62,24 +55,10 @@ def rows(folder: Path, quick: bool) -> list[Row]:
 
 def run(project: Path, images: Path) -> tuple[float, list[tuple[float, float]]]:
     """Run the experiment in a new folder: wall seconds, and begin and end of each job."""
-    for name in ("workflow", "config", "profiles", "envs"):
-        shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy2(ROOT / "Snakefile", project)
     shutil.copytree(images, project / "images")
-    (project / "experiment.yaml").write_text(yaml.safe_dump(_EXPERIMENT, sort_keys=False))
-    command = [sys.executable, "-m", "snakemake", "--configfile", "experiment.yaml"]
     started = time.perf_counter()
-    done = subprocess.run(
-        [*command, "--cores", str(torch.get_num_threads())],
-        cwd=project,
-        env=os.environ,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    run_workflow(project, _EXPERIMENT)
     wall = time.perf_counter() - started
-    if done.returncode:
-        raise HeadstartError(f"the workflow failed: {done.stderr.strip().splitlines()[-1]}")
     return wall, job_intervals(project / "results/small/benchmarks")
 
 

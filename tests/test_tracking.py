@@ -5,6 +5,8 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import mlflow
@@ -141,6 +143,25 @@ def test_files_and_images_are_attached(shared, tmp_path):
     assert [item.path for item in listed] == ["figures/run.json"]
     (entry,) = client(shared).get_run(log.run_id).inputs.dataset_inputs
     assert entry.dataset.name == "cells"
+
+
+def test_runs_may_log_the_same_data_set_at_once(shared):
+    """MLflow looks for a data set and then inserts it, and two runs at once insert it twice."""
+    logs = [start(shared, f"full/fraction-1.0/seed-{seed}") for seed in range(6)]
+    frame = pd.DataFrame({"id": ["a"], "label": ["cat"]})
+    names = [f"cells {number}" for number in range(8)]
+    together = threading.Barrier(len(logs))
+
+    def log_all(log):
+        for name in names:
+            together.wait(timeout=60)
+            log.dataset(frame, name, "train_val.csv")
+
+    with ThreadPoolExecutor(len(logs)) as pool:
+        list(pool.map(log_all, logs))
+    for log in logs:
+        logged = client(shared).get_run(log.run_id).inputs.dataset_inputs
+        assert sorted(entry.dataset.name for entry in logged) == names
 
 
 def test_a_lost_run_is_one_line(shared):

@@ -190,12 +190,18 @@ class RunLog:
         """Log the images and labels that the run trained on as its input."""
         import mlflow
         from mlflow.entities import DatasetInput, InputTag
+        from mlflow.exceptions import MlflowException
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # two of MLflow's source types claim a local path
             data = mlflow.data.from_pandas(frame, source=source, name=name, targets="label")
         tags = [InputTag("mlflow.data.context", "training")]
-        self.client.log_inputs(self.run_id, [DatasetInput(data._to_mlflow_entity(), tags)])
+        inputs = [DatasetInput(data._to_mlflow_entity(), tags)]
+        try:
+            self.client.log_inputs(self.run_id, inputs)
+        except MlflowException:
+            # Another run made the same entry between this one's look and its insert.
+            self.client.log_inputs(self.run_id, inputs)
 
     def model(self, model: "nn.Module", example: "np.ndarray") -> None:
         """Log the model with its signature.
