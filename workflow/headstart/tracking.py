@@ -223,6 +223,7 @@ class RunLog:
                 signature=infer_signature(example, output),
                 input_example=example,
                 pip_requirements=["torch", "torchvision", "timm"],
+                validate_serving_input=False,
             )
 
     def end(self, failed: bool = False) -> None:
