@@ -108,10 +108,16 @@ def _grid(experiment: config.Experiment) -> str:
         f"strategies × fractions {list(experiment.fractions)} × seeds {list(experiment.seeds)}"
     ]
     for name, strategy in experiment.strategies.items():
-        phases = ", then ".join(f"{p.train} for {p.epochs} epochs" for p in strategy.phases)
+        phases = ", then ".join(_phase(phase) for phase in strategy.phases)
         source = "cached features" if strategy.features else "images"
         lines.append(f"  {name}: {strategy.init} backbone; train {phases}; on {source}")
     return "\n".join(lines)
+
+
+def _phase(phase: config.Phase) -> str:
+    if phase.train == "probe":
+        return f"a probe ({phase.classifier})"
+    return f"{phase.train} for {phase.epochs} epoch{'s' if phase.epochs > 1 else ''}"
 
 
 def _dry_run(path: Path, overrides: Sequence[str]) -> int:
