@@ -1,10 +1,10 @@
-"""Full fine-tuning up to 224 px: images per second, batches and their augmentation included.
+"""Full fine-tuning at 224 px: images per second, batches and their augmentation included.
 
 headstart's rate is what `training.fit` itself reports for an epoch; the tutorial's is that of its
-loop over as many batches, every image at 224 px. Validation and checkpoints are in neither. The
-bar holds for a phase whose images grow from 80 to 224 px; accuracy.py says what that does to the
-accuracy. The rate at 224 px alone stands below it. The ceiling is `training.fit` at 224 px on
-batches that are on the device already, so that the step alone is left.
+loop over as many batches. Validation and checkpoints are in neither. The ceiling is `training.fit`
+on batches that are on the device already, so that the step alone is left. All images are at 224 px,
+save in the rate shown without a bar, of a phase whose images grow from 80 to 224 px; accuracy.py
+says what growing by as much costs.
 """
 
 import tempfile
@@ -58,8 +58,8 @@ def _network_rows(pictures: Photographs, name: str, steps: int, repeats: int) ->
     above, below = f"full fine-tuning, {name}", f"training over the step's ceiling, {name}"
     tutorial = rates["tutorial"]
     return [
-        compared(f"{above}, 80 to 224 px", rates["growing"], tutorial, BARS[name], unit),
-        compared(f"{above}, 224 px", ours, tutorial, None, unit),
+        compared(f"{above}, 224 px", ours, tutorial, BARS[name], unit),
+        compared(f"{above}, 80 to 224 px", rates["growing"], tutorial, None, unit),
         compared(below, ours, rates["ceiling"], CEILING_BAR, unit, "synthetic"),
     ]
 

@@ -46,18 +46,18 @@ def test_what_is_outside_of_the_step():
 
 
 @pytest.mark.parametrize("leader", ["growing", "fixed"])
-def test_the_lower_bound_is_that_of_growing_minus_fixed(leader):
+def test_the_difference_is_growing_minus_fixed(leader):
     sign = 1 if leader == "growing" else -1
     low, high = sorted((sign * -0.004, sign * 0.012))
     pair = {"a": leader, "difference": sign * 0.004, "low": low, "high": high}
     shares = [{"strategy": name, "accuracy": 0.8} for name in ("growing", "fixed")]
-    row = accuracy.lower_bound(
+    row = accuracy.difference(
         {"comparisons": [pair], "strategies": shares, "n_test": 10, "n_seeds": 3}
     )
-    assert row.value == pytest.approx(-0.4) and row.met
+    assert row.value == pytest.approx(0.4) and "[-0.4, 1.2]" in row.ours
 
 
-def test_the_guard_trains_alike_but_for_the_images():
+def test_the_two_strategies_train_alike_but_for_the_images():
     found = config.from_dict(accuracy.experiment())
     growing, fixed = found.strategies["growing"], found.strategies["fixed"]
     assert set(strategies.epoch_sizes(fixed, found.image.size)) == {accuracy.SIZE}
