@@ -23,7 +23,7 @@ import finetuning
 import measuring
 import pandas as pd
 import torch
-from material import CROP, ROOT, Photographs, photographs, strategy, training_files
+from material import CROP, ROOT, Photographs, photographs, run_files, strategy, training_files
 from table import Row, compared, number
 
 from headstart import HeadstartError, config, devices, features, inputs, runs
@@ -104,13 +104,7 @@ def run(
     folder: Path, settings: config.Strategy, files: inputs.TrainingFiles, device: devices.Device
 ) -> None:
     """Train one run into model.safetensors, history.csv and run.json of a new folder."""
-    folder.mkdir()
-    outputs = runs.RunFiles(
-        folder / "model.safetensors",
-        folder / "history.csv",
-        folder / "run.json",
-        folder / "resume.pt",
-    )
+    outputs = run_files(folder)
     name = runs.RunName("bench", folder.name, 1.0, 0)
     runs.train(name, settings, files, outputs, device.threads)
 

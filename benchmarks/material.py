@@ -14,7 +14,7 @@ import torch
 import yaml
 from PIL import Image
 
-from headstart import HeadstartError, backbones, config, inputs, tracking
+from headstart import HeadstartError, backbones, config, inputs, runs, tracking
 from headstart.data import cache, manifest, sources
 
 ROOT = Path(__file__).parent.parent
@@ -106,6 +106,17 @@ def training_files(
     files.classes.write_text(json.dumps(sorted(set(labels))))
     files.tracking.write_text(json.dumps(tracking.prepare(folder / "mlflow", "bench")))
     return files
+
+
+def run_files(folder: Path) -> runs.RunFiles:
+    """What a training writes, in a new folder of its own."""
+    folder.mkdir()
+    return runs.RunFiles(
+        folder / "model.safetensors",
+        folder / "history.csv",
+        folder / "run.json",
+        folder / "resume.pt",
+    )
 
 
 def run_workflow(project: Path, experiment: dict[str, Any]) -> None:

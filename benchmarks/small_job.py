@@ -19,7 +19,7 @@ from pathlib import Path
 
 import measuring
 import torch
-from material import CROP, Photographs, photographs, strategy, training_files
+from material import CROP, Photographs, photographs, run_files, strategy, training_files
 from table import Row, compared
 
 from headstart import HeadstartError, config, inputs, runs
@@ -77,13 +77,7 @@ def _split_files(pictures: Photographs) -> None:
 
 def headstart_job(folder: Path, files: inputs.TrainingFiles, epochs: int) -> tuple[float, float]:
     """Seconds of the whole process and of its steps."""
-    folder.mkdir()
-    outputs = runs.RunFiles(
-        folder / "model.safetensors",
-        folder / "history.csv",
-        folder / "run.json",
-        folder / "resume.pt",
-    )
+    outputs = run_files(folder)
     phase = {"epochs": epochs, "optimizer": "sgd", "lr": 1e-3, "momentum": 0.9}
     arguments = (
         runs.RunName("bench", "small", 1.0, 0),
