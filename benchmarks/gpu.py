@@ -3,7 +3,7 @@
 headstart's rate is the median over the epochs after the first in the history that `runs.train`
 writes, so that the fast paths are those that a run chooses for itself. The ceiling is
 `training.fit` on batches that are on the device already, its first epoch left out too. The tutorial
-is the fp32 baseline with 4 loader workers, one epoch, its workers' start included. Images are 2,000
+is the fp32 baseline with 4 loader workers, one epoch, its workers' start included. Images are 2,560
 photographs at 224 px with a random resized crop and a flip, in batches of 128.
 
 The study has the size of the hot dogs' and the preset's strategies full, scratch and head_only, on
@@ -29,7 +29,7 @@ from table import Row, compared, number
 from headstart import HeadstartError, config, devices, features, inputs, runs
 from headstart.data.cache import ImageCache
 
-IMAGES, EVERY, BATCH, EPOCHS, REPEATS, WORKERS, SEEDS = 2000, 10, 128, 3, 5, 4, 5
+IMAGES, EVERY, BATCH, EPOCHS, REPEATS, WORKERS, SEEDS = 2560, 10, 128, 3, 5, 4, 5
 NETWORKS = ("resnet18", "resnet50")
 CEILING_BAR, TUTORIAL_BAR, STUDY_BAR = 0.90, 4.0, 120.0
 _PHASE = {"epochs": EPOCHS, "optimizer": "sgd", "lr": 1e-3, "momentum": 0.9}

@@ -147,6 +147,6 @@ def _fit(model: nn.Module, batches: Batches) -> Curve:
             0,
             ResumeFile(Path(folder) / "resume.pt", ""),
             lambda progress: None,
-            lambda row: None,
+            lambda progress: None,
         ).history
     return Curve(history[-1]["images_per_second"], [row["train_loss"] for row in history])

@@ -175,7 +175,7 @@ def train_heads(
                     seed,
                     ResumeFile(Path(folder) / "resume.pt", ""),
                     lambda progress: None,
-                    lambda row: None,
+                    lambda progress: None,
                 )
             found.append(progress.best_model)
     return found

@@ -55,3 +55,19 @@ def make_strategy(make_phase: Callable[..., config.Phase]) -> Callable[..., conf
 @pytest.fixture
 def cpu() -> devices.Device:
     return devices.Device("cpu", "test CPU", "", "fp32", 1)
+
+
+@pytest.fixture
+def gpu() -> devices.Device:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU is visible")
+    return devices.open_device("auto", 1)
+
+
+@pytest.fixture(params=["cpu", "gpu"])
+def device(request: pytest.FixtureRequest) -> devices.Device:
+    """The CPU, and the GPU where there is one."""
+    found: devices.Device = request.getfixturevalue(request.param)
+    return replace(found, precision="fp32")

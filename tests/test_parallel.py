@@ -14,8 +14,17 @@ import torch
 from torch import distributed, nn
 from torch.nn import functional as F
 
-from headstart import HeadstartError, augmentation, config, devices, logs, parallel, training
-from headstart.checkpoints import ResumeFile
+from headstart import (
+    HeadstartError,
+    augmentation,
+    checkpoints,
+    config,
+    devices,
+    logs,
+    parallel,
+    training,
+)
+from headstart.checkpoints import Progress, ResumeFile
 from headstart.data.batches import ImageBatches, Normalizer
 from headstart.data.cache import ImageCache
 
@@ -83,14 +92,15 @@ def fit(folder: Path, cache: ImageCache, strategy: config.Strategy, stop_after: 
     loss = training.loss_function(strategy.training, labels["train"], CPU)
     calls = []
 
-    def on_epoch(row: dict[str, float]) -> None:
-        calls.append(row["epoch"])
-        if row["epoch"] == stop_after:
+    def on_save(progress: Progress) -> None:
+        calls.append(progress.epoch)
+        if progress.epoch == stop_after:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    checkpoints.PAUSE = 0  # in a process of its own
     resume = ResumeFile(folder / "resume.pt", "key")
     progress = training.fit(
-        model, batches, strategy, loss, CPU, 0, resume, lambda p: calls.append("begin"), on_epoch
+        model, batches, strategy, loss, CPU, 0, resume, lambda p: calls.append("begin"), on_save
     )
     made = {
         "history": progress.history,

@@ -65,19 +65,19 @@ def batches_of(images, cpu, policy, **options) -> ImageBatches:
 
 
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
-def test_the_evaluation_view_is_that_of_single_images(tmp_path, cpu, interpolation):
+def test_the_evaluation_view_is_that_of_single_images(tmp_path, device, interpolation):
     cache = write_cache(tmp_path, MIXED)
     view = augmentation.evaluation_transform(IMAGE | {"interpolation": interpolation})
     rows, rng = np.array([3, 1, 4, 0, 5, 2]), np.random.default_rng(0)
     single = torch.stack([view(Mapped(cache).one(row)) for row in rows])
     assert torch.equal(view.batched(Mapped(cache), rows, rng), single)
-    resident = view.batched(Resident(cache, cpu), rows, rng)
+    resident = view.batched(Resident(cache, device), rows, rng).cpu()
     assert resident.is_contiguous(memory_format=torch.channels_last)
     assert difference(resident, single).max() <= (0 if interpolation == "nearest" else 1)
 
 
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
-def test_resized_crops_have_torchvisions_pixels(tmp_path, cpu, interpolation):
+def test_resized_crops_have_torchvisions_pixels(tmp_path, device, interpolation):
     cache = write_cache(tmp_path, MIXED)
     rows = np.arange(len(cache))
     frames = batched.random_resized_crop(
@@ -91,11 +91,11 @@ def test_resized_crops_have_torchvisions_pixels(tmp_path, cpu, interpolation):
         ]
     )
     assert torch.equal(Mapped(cache).cut(rows, frames, interpolation), wanted)
-    resident = difference(Resident(cache, cpu).cut(rows, frames, interpolation), wanted)
+    resident = difference(Resident(cache, device).cut(rows, frames, interpolation).cpu(), wanted)
     assert resident.mean() < 0.1 and resident.max() <= 2
 
 
-def test_random_crops_have_torchvisions_pixels(tmp_path, cpu):
+def test_random_crops_have_torchvisions_pixels(tmp_path, device):
     cache = write_cache(tmp_path, [(32, 32), (32, 50), (40, 32)])
     rows = np.arange(3).repeat(20)
     frames = batched.random_crop(cache.sizes[rows], np.random.default_rng(0), IMAGE, padding=4)
@@ -107,17 +107,17 @@ def test_random_crops_have_torchvisions_pixels(tmp_path, cpu):
         ]
     )
     assert (frames.windows < 0).any() and (frames.windows > 8).any()
-    for images in (Mapped(cache), Resident(cache, cpu)):
-        assert torch.equal(images.cut(rows, frames, "bilinear"), wanted)
+    for images in (Mapped(cache), Resident(cache, device)):
+        assert torch.equal(images.cut(rows, frames, "bilinear").cpu(), wanted)
 
 
 @pytest.mark.parametrize("axes", [(2,), (1,), (1, 2)])
-def test_flips_are_torchs(tmp_path, cpu, axes):
+def test_flips_are_torchs(tmp_path, device, axes):
     cache = write_cache(tmp_path, MIXED)
     rows = np.arange(len(cache))
     frames = batched.random_crop(cache.sizes, np.random.default_rng(0), IMAGE, padding=4)
     flipped = replace(frames, flips=np.tile([1 in axes, 2 in axes], (len(rows), 1)))
-    for images in (Mapped(cache), Resident(cache, cpu)):
+    for images in (Mapped(cache), Resident(cache, device)):
         wanted = images.cut(rows, frames, "bilinear").flip([axis + 1 for axis in axes])
         assert torch.equal(images.cut(rows, flipped, "bilinear"), wanted)
 
@@ -125,11 +125,11 @@ def test_flips_are_torchs(tmp_path, cpu, axes):
 @pytest.mark.parametrize(
     "policy", [[], [FLIP], [CROP, FLIP], [RESIZED_CROP, FLIP], [RESIZED_CROP, JITTER, ROTATION]]
 )
-def test_streamed_and_resident_images_give_the_same_batches(tmp_path, cpu, policy):
+def test_streamed_and_resident_images_give_the_same_batches(tmp_path, device, policy):
     """So a run may resume on another machine, where the set fits or does not."""
     cache = write_cache(tmp_path, MIXED)
     streamed, resident = (
-        batches_of(images, cpu, policy) for images in (cache, Resident(cache, cpu))
+        batches_of(images, device, policy) for images in (cache, Resident(cache, device))
     )
     undo = streamed.normalize.undo
     for epoch in (1, 2):
@@ -142,8 +142,8 @@ def test_streamed_and_resident_images_give_the_same_batches(tmp_path, cpu, polic
 
 
 @pytest.mark.parametrize("policy", [[FLIP], [RESIZED_CROP, FLIP, JITTER]])
-def test_resident_batches_depend_on_seed_and_epoch_alone(tmp_path, cpu, policy):
-    batches = batches_of(Resident(write_cache(tmp_path, MIXED), cpu), cpu, policy)
+def test_resident_batches_depend_on_seed_and_epoch_alone(tmp_path, device, policy):
+    batches = batches_of(Resident(write_cache(tmp_path, MIXED), device), device, policy)
     torch.manual_seed(0)
     once = torch.cat([images for images, _ in batches.train(3)])
     torch.manual_seed(1)
@@ -152,22 +152,22 @@ def test_resident_batches_depend_on_seed_and_epoch_alone(tmp_path, cpu, policy):
     assert not torch.equal(other.sort(0).values, once.sort(0).values)
 
 
-def test_resident_images_meet_their_labels(tmp_path, cpu):
-    images = Resident(write_cache(tmp_path, MIXED), cpu)
-    batches = batches_of(images, cpu, [RESIZED_CROP, FLIP])
+def test_resident_images_meet_their_labels(tmp_path, device):
+    images = Resident(write_cache(tmp_path, MIXED), device)
+    batches = batches_of(images, device, [RESIZED_CROP, FLIP])
     for epoch in (1, 2):
         for views, labels in batches.train(epoch):
             redness = batches.normalize.undo(views)[:, 0].float().mean((1, 2))
             assert torch.equal((redness / 20).round().long(), labels)
 
 
-def test_resident_images_grow_with_the_epochs(tmp_path, cpu):
+def test_resident_images_grow_with_the_epochs(tmp_path, device):
     by_epoch = [
         augmentation.training_transform([FLIP], augmentation.resized(IMAGE, size))
         for size in (16, 24)
     ]
-    images = Resident(write_cache(tmp_path, MIXED), cpu)
-    batches = batches_of(images, cpu, [FLIP], by_epoch=by_epoch)
+    images = Resident(write_cache(tmp_path, MIXED), device)
+    batches = batches_of(images, device, [FLIP], by_epoch=by_epoch)
     for epoch, size in ((1, 16), (2, 24)):
         assert {views.shape[2:] for views, _ in batches.train(epoch)} == {(size, size)}
 

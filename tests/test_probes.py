@@ -23,12 +23,13 @@ def blobs(classes: int, seed: int = 0) -> tuple[dict, dict]:
 
 def fit(kind: str, strengths: int, classes: int):
     features, labels = blobs(classes)
-    rows: list[dict] = []
+    saved: list = []
     phase = Phase("probe", classifier=kind, strengths=strengths)
     progress = probes.fit(
-        phase, features, labels, 0, "accuracy", lambda progress: None, rows.append
+        phase, features, labels, 0, "accuracy", lambda progress: None, saved.append
     )
-    return features, labels, progress, rows
+    assert saved == [progress]
+    return features, labels, progress, progress.history
 
 
 def test_the_grid_is_kornblith_s() -> None:

@@ -87,8 +87,10 @@ def test_another_store_may_be_named(tmp_path, monkeypatch):
 
 def test_a_run_has_its_parent_parameters_metrics_and_end(shared):
     log = start(shared, phases=[{"lr": 0.001}, {"lr": None}], name="")
-    log.metrics({"val_loss": 0.5, "val_accuracy": 1}, step=1)
-    log.metrics({"val_loss": 0.25}, step=2)
+    rows = [{"epoch": n, "phase": 0, "val_loss": 1 / n, "val_accuracy": 1} for n in range(1, 601)]
+    log.epochs(rows[:2])
+    log.epochs(rows)
+    log.metrics({"test_accuracy": 0.5})
     log.describe("a run")
     log.end()
     run = client(shared).get_run(log.run_id)
@@ -98,7 +100,8 @@ def test_a_run_has_its_parent_parameters_metrics_and_end(shared):
     assert run.data.tags["mlflow.note.content"] == "a run"
     assert run.data.tags["strategy"] == "full"
     history = client(shared).get_metric_history(log.run_id, "val_loss")
-    assert [(m.step, m.value) for m in history] == [(1, 0.5), (2, 0.25)]
+    assert [(m.step, m.value) for m in history] == [(n, 1 / n) for n in range(1, 601)]
+    assert set(run.data.metrics) == {"val_loss", "val_accuracy", "test_accuracy"}
     tracking.RunLog.open(shared, log.run_id).end(failed=True)
     assert client(shared).get_run(log.run_id).info.status == "FAILED"
 

@@ -1,6 +1,7 @@
 """Training: it learns, it repeats itself bit for bit, and an interruption changes nothing."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from mlflow import MlflowClient
+from safetensors.torch import load_file
 from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 from torch.nn import functional as F
@@ -17,6 +19,7 @@ from headstart import (
     HeadstartError,
     augmentation,
     backbones,
+    checkpoints,
     config,
     inputs,
     runs,
@@ -45,6 +48,11 @@ TIMES = {"seconds", "images_per_second"}
 
 class Interrupted(Exception):
     pass
+
+
+@pytest.fixture(autouse=True)
+def saved_after_every_epoch(monkeypatch):
+    monkeypatch.setattr(checkpoints, "PAUSE", 0)
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +104,8 @@ def fit(batches, strategy, cpu, resume: Path, *, stop_after: int = 0, seed: int 
     model = model or small_model(seed)
     loss = training.loss_function(strategy.training, np.array([0, 1]), cpu)
 
-    def on_epoch(row: dict[str, float]) -> None:
-        if row["epoch"] == stop_after:
+    def on_save(progress: Progress) -> None:
+        if progress.epoch == stop_after:
             raise Interrupted
 
     progress = training.fit(
@@ -109,7 +117,7 @@ def fit(batches, strategy, cpu, resume: Path, *, stop_after: int = 0, seed: int 
         seed,
         ResumeFile(resume, "key"),
         lambda p: None,
-        on_epoch,
+        on_save,
     )
     return model, progress
 
@@ -205,6 +213,20 @@ def test_training_on_features_resumes_too(cpu, make_strategy, tmp_path):
     assert_same(whole, fit(batches, strategy, cpu, tmp_path / "cut.pt", model=head()))
 
 
+def test_short_epochs_are_not_all_saved(cache, cpu, make_strategy, tmp_path, monkeypatch):
+    """The first and the last are, and a kill between loses no more than the epochs since."""
+    monkeypatch.setattr(checkpoints, "PAUSE", 1e6)
+    saved = []
+    save = ResumeFile.save
+    monkeypatch.setattr(ResumeFile, "save", lambda *a: (saved.append(a[1].epoch), save(*a)))
+    batches, strategy = image_batches(cache, cpu), make_strategy(*LP_FT)
+    whole = fit(batches, strategy, cpu, tmp_path / "whole.pt")
+    assert saved == [1, 5]
+    with pytest.raises(Interrupted):
+        fit(batches, strategy, cpu, tmp_path / "cut.pt", stop_after=1)
+    assert_same(whole, fit(batches, strategy, cpu, tmp_path / "cut.pt"))
+
+
 def test_history_has_its_columns_and_phases(cache, cpu, make_strategy, tmp_path):
     _, progress = fit(image_batches(cache, cpu), make_strategy(*LP_FT), cpu, tmp_path / "r.pt")
     assert list(progress.history[0]) == [
@@ -236,6 +258,7 @@ class Scripted:
     """Batches whose validation result a script decides: (accuracy of 10, confidence) by epoch."""
 
     sizes: ClassVar = [2]
+    resident = False
 
     def __init__(self, script: list[tuple[int, float]]) -> None:
         self.script = iter(script)
@@ -421,7 +444,7 @@ def files(cache, tmp_path) -> inputs.TrainingFiles:
 
 
 class FakeLog:
-    """Stands for tracking.RunLog: remembers the epochs it is given, and forgets runs."""
+    """Stands for tracking.RunLog: remembers how many epochs it is given, and forgets runs."""
 
     started: list["FakeLog"]
 
@@ -438,8 +461,8 @@ class FakeLog:
     def open(cls, _: object, run_id: str) -> "FakeLog":
         raise HeadstartError(f"MLflow run {run_id} is gone")
 
-    def metrics(self, values: dict[str, float], step: int) -> None:
-        self.steps.append(step)
+    def epochs(self, history: list[dict[str, float]]) -> None:
+        self.steps.append(len(history))
 
     def nothing(self, *_: object) -> None:
         pass
@@ -504,9 +527,42 @@ def test_an_interrupted_run_survives_the_loss_of_its_mlflow_run(
     assert outputs.resume.exists() and not outputs.run.exists()
     runs.train(*arguments, outputs, threads=1)
     first, second = FakeLog.started
-    assert (first.steps, second.steps) == ([1], [1, 2, 3])
+    assert (first.steps, second.steps) == ([1], [3])
     run = json.loads(outputs.run.read_text())
     assert run["mlflow_run_id"] == second.run_id
     assert run["n_train"] == 12 and run["trainable_parameters"] == run["parameters"]
     assert pd.read_csv(outputs.history).epoch.tolist() == [1, 2, 3]
     assert not outputs.resume.exists()
+
+
+@pytest.mark.parametrize("policy", ["batched", "per-image"])
+def test_a_run_on_a_gpu_takes_the_fast_paths_that_it_has(
+    files, make_strategy, tmp_path, monkeypatch, caplog, gpu, policy
+):
+    """Whole batches where the images are resident; else workers stream them one by one."""
+    FakeLog.started = []
+    monkeypatch.setattr(tracking, "RunLog", FakeLog)
+    caplog.set_level("INFO")
+    strategy = make_strategy({"epochs": 12, "lr": 0.003}, precision="auto")
+    augmented = [*POLICY, config.Transform("trivial_augment")] if policy == "per-image" else POLICY
+    strategy = replace(strategy, augmentation=tuple(augmented))
+    outputs = outputs_in(tmp_path)
+    runs.train(runs.RunName("cells", "full", 1.0, 0), strategy, files, outputs, threads=2)
+    where = "device-resident, batched" if policy == "batched" else "streamed, per-image"
+    assert f"images: {where} augmentation" in caplog.text
+    assert f"{gpu.name}, {gpu.precision}, channels_last" in caplog.text
+    run, history = json.loads(outputs.run.read_text()), pd.read_csv(outputs.history)
+    assert (run["device"], run["device_uuid"]) == (gpu.name, gpu.uuid)
+    assert run["precision"] == gpu.precision and run["peak_memory_bytes"] > 0
+    assert history.train_loss.iloc[-1] < history.train_loss.iloc[0]
+    model = backbones.build(json.loads(files.backbone.read_text()), 2, None, 0)
+    model.load_state_dict(load_file(outputs.model))
+
+
+def test_a_backbone_frozen_on_a_gpu_keeps_every_bit(cache, gpu, make_strategy, tmp_path):
+    before = {k: v.clone() for k, v in small_model().state_dict().items()}
+    strategy = make_strategy({"train": "head", "epochs": 2, "lr": 0.01})
+    model = small_model().to("cuda")
+    fit(image_batches(cache, gpu), strategy, gpu, tmp_path / "r.pt", model=model)
+    after = {k: v.cpu() for k, v in model.state_dict().items()}
+    assert all(torch.equal(after[k], v) == (not k.startswith("fc")) for k, v in before.items())

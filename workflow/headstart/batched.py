@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from headstart import devices
 from headstart.config import Transform
 from headstart.data.pixels import Frames
 
@@ -226,7 +227,7 @@ def _blend(views: torch.Tensor, other: torch.Tensor | float, factor: torch.Tenso
 def _send(array: np.ndarray, views: torch.Tensor) -> torch.Tensor:
     """An array beside the images; floats as float32."""
     single = array.astype(np.float32) if array.dtype == np.float64 else array
-    return torch.from_numpy(single).to(views.device, non_blocking=True)
+    return devices.send(single, views.device.type)
 
 
 _CROPS: dict[str, Callable[..., Frames]] = {

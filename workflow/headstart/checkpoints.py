@@ -1,9 +1,10 @@
-"""The resume state that every finished epoch leaves, and the files of a finished model."""
+"""The resume state that a training leaves as it goes, and the best model so far."""
 
 import hashlib
 import json
 import logging
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     State = dict[str, torch.Tensor]
 
 logger = logging.getLogger(__name__)
+
+#: Between two saves passes this many times the time that one takes.
+PAUSE = 20.0
 
 
 @dataclass
@@ -60,6 +64,11 @@ class ResumeFile:
         """`key` is the digest of everything that decides the result of the training."""
         self.path = path
         self.key = key
+        self._due = 0.0
+
+    def due(self) -> bool:
+        """Whether saving now leaves it a small share of the time; the first time it always does."""
+        return time.monotonic() >= self._due
 
     def load(self) -> Progress:
         """The progress of an interrupted run of the same key, or a fresh start."""
@@ -83,6 +92,7 @@ class ResumeFile:
         """Write the state beside its final name, then rename: never half a file."""
         import torch
 
+        started = time.monotonic()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         partial = self.path.with_suffix(f".{os.getpid()}.partial")
         shallow = {name: getattr(progress, name) for name in progress.__dataclass_fields__}
@@ -91,6 +101,8 @@ class ResumeFile:
             partial.replace(self.path)
         finally:
             partial.unlink(missing_ok=True)
+        now = time.monotonic()
+        self._due = now + PAUSE * (now - started)
 
     def remove(self) -> None:
         """Remove the file, and what killed attempts left of theirs."""

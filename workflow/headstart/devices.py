@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from headstart import HeadstartError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from torch import nn
 
@@ -266,7 +267,17 @@ def autocast(device: Device) -> "torch.autocast":
     """The mixed-precision context of this device's precision."""
     import torch
 
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.precision == "bf16")
+    # The cache is for weights that a pass uses more than once, and forbids CUDA graphs.
+    bf16 = device.precision == "bf16"
+    return torch.autocast(device.type, torch.bfloat16, enabled=bf16, cache_enabled=False)
+
+
+def send(array: "np.ndarray", device: str) -> "torch.Tensor":
+    """An array on the device; on a GPU it may still be on its way when this returns."""
+    import torch
+
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device == "cuda" else tensor
 
 
 def free_memory_bytes(device: Device) -> int:

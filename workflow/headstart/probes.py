@@ -36,7 +36,7 @@ def fit(
     seed: int,
     select_by: str,
     begin: Callable[[Progress], None],
-    on_epoch: Callable[[dict[str, float]], None],
+    on_save: Callable[[Progress], None],
 ) -> Progress:
     """Fit one classifier per strength and keep the best on validation.
 
@@ -48,7 +48,7 @@ def fit(
         seed: of the SVM's coordinate descent.
         select_by: the validation score that chooses, accuracy or loss.
         begin: called once before the first fit; may set `mlflow_run_id`.
-        on_epoch: receives each new row of the history.
+        on_save: called at the end.
 
     Returns:
         The progress with the best classifier as "head.weight" (K, d) and "head.bias" (K,).
@@ -74,7 +74,7 @@ def fit(
             }
         progress.epoch = number
         progress.history.append(row)
-        on_epoch(row)
+    on_save(progress)
     return progress
 
 

@@ -99,21 +99,18 @@ def train(
         log = tracking.RunLog.start(store, str(name), settings, provenance.tags(name, made_by))
         log.dataset(examples.frame, name.experiment, str(files.train_val))
         progress.mlflow_run_id = log.run_id
-        for row in progress.history:
-            on_epoch(row)
 
-    def on_epoch(row: dict[str, float]) -> None:
+    def on_save(progress: Progress) -> None:
         assert log is not None
-        epoch = int(row["epoch"])
-        log.metrics({k: v for k, v in row.items() if k not in ("epoch", "phase")}, step=epoch)
+        log.epochs(progress.history)
 
     if strategy.is_probe:
-        progress = _fit_probe(name, strategy, files, examples, begin, on_epoch)
+        progress = _fit_probe(name, strategy, files, examples, begin, on_save)
     else:
         model, batches = inputs.prepare(name, strategy, files, cache, examples, description, device)
         loss = training.loss_function(strategy.training, examples.labels["train"], device)
         progress = training.fit(
-            model, batches, strategy, loss, device, name.seed, resume, begin, on_epoch
+            model, batches, strategy, loss, device, name.seed, resume, begin, on_save
         )
     if parallel.rank() > 0:
         return
@@ -132,7 +129,7 @@ def _fit_probe(
     files: inputs.TrainingFiles,
     examples: inputs.Examples,
     begin: Callable[[Progress], None],
-    on_epoch: Callable[[dict[str, float]], None],
+    on_save: Callable[[Progress], None],
 ) -> Progress:
     from headstart import probes
 
@@ -141,7 +138,7 @@ def _fit_probe(
     parts = {part: plain[rows] for part, rows in examples.rows.items()}
     phase = strategy.phases[0]
     select_by = strategy.training.select_by
-    return probes.fit(phase, parts, examples.labels, name.seed, select_by, begin, on_epoch)
+    return probes.fit(phase, parts, examples.labels, name.seed, select_by, begin, on_save)
 
 
 def _write(

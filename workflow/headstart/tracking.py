@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
+_METRICS = 1000  # that MLflow takes in one call
+
 
 def uri(folder: Path) -> str:
     """The SQLite store in `folder`, unless MLFLOW_TRACKING_URI names another."""
@@ -170,13 +172,31 @@ class RunLog:
             client.set_tag(run.info.run_id, "headstart.superseded_by", run_id)
         return RunLog(client, run_id)
 
-    def metrics(self, values: dict[str, float], step: int = 0) -> None:
-        """Log all values in one call."""
+    def metrics(self, values: dict[str, float]) -> None:
+        """Log values that belong to no epoch."""
+        self._log([(name, value, 0) for name, value in values.items()])
+
+    def epochs(self, history: Iterable[dict[str, float]]) -> None:
+        """Log the history's rows that are not in the store yet, an epoch being a step."""
+        known = self.client.get_metric_history(self.run_id, "val_loss")
+        last = max((metric.step for metric in known), default=0)
+        self._log(
+            [
+                (name, value, int(row["epoch"]))
+                for row in history
+                if row["epoch"] > last
+                for name, value in row.items()
+                if name not in ("epoch", "phase")
+            ]
+        )
+
+    def _log(self, metrics: list[tuple[str, float, int]]) -> None:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        batch = [Metric(name, float(value), now, step) for name, value in values.items()]
-        self.client.log_batch(self.run_id, metrics=batch)
+        batch = [Metric(name, float(value), now, step) for name, value, step in metrics]
+        for begin in range(0, len(batch), _METRICS):
+            self.client.log_batch(self.run_id, metrics=batch[begin : begin + _METRICS])
 
     def describe(self, text: str) -> None:
         """Set the description that the MLflow UI shows on the run's page."""

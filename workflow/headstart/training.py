@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from headstart import HeadstartError, backbones, devices, parallel, strategies
+from headstart import HeadstartError, backbones, devices, graphs, parallel, strategies
 from headstart.checkpoints import Progress, ResumeFile
 from headstart.config import Strategy, Training
 
@@ -70,20 +70,23 @@ def fit(
     seed: int,
     resume: ResumeFile,
     begin: Callable[[Progress], None],
-    on_epoch: Callable[[dict[str, float]], None],
+    on_save: Callable[[Progress], None],
 ) -> Progress:
     """Train through all phases, going on from a resume file where there is one.
+
+    The file is written after the first and the last epoch, and between them after every epoch,
+    or, where epochs are short, after so many that writing takes little of the time.
 
     The kept model is that of the epoch with the best validation score; which score, the
     strategy's training settings say.
 
     Where several processes train together, all call this, each with its share of the batches.
-    All read the resume file; only the first writes it and calls `begin` and `on_epoch`.
+    All read the resume file; only the first writes it and calls `begin` and `on_save`.
 
     Args:
         model: on the device; holds the last epoch's weights afterwards.
         begin: called once before the first step; may set `mlflow_run_id`.
-        on_epoch: receives each new row of the history.
+        on_save: called after each writing of the file.
 
     Returns:
         The progress after the last epoch: history, best model and its epoch.
@@ -102,7 +105,7 @@ def fit(
         if progress.epoch < last:
             optimizer = strategies.begin_phase(model, phase)
             schedule = strategies.scheduler(optimizer, phase, len(batches.sizes))
-            network = parallel.wrap(model)
+            network = graphs.wrap(parallel.wrap(model), device, batches.resident)
             if progress.epoch >= first:
                 optimizer.load_state_dict(progress.optimizer)
                 schedule.load_state_dict(progress.scheduler)
@@ -118,18 +121,20 @@ def fit(
                 row |= _validate(model, batches, loss, device)
                 row["seconds"] = row.pop("train_seconds") + row.pop("val_seconds")
                 _require_finite(row, index)
-                _remember(progress, row, model, optimizer, schedule, settings.select_by)
+                _remember(progress, row, model, settings.select_by)
                 if epoch % max(1, strategy.epochs // _LOGGED) == 0 or epoch == strategy.epochs:
                     _log(row)
-                parallel.first_only(resume.save)(progress)
-                parallel.first_only(on_epoch)(row)
+                if resume.due() or epoch == strategy.epochs:
+                    _hold(progress, model, optimizer, schedule)
+                    parallel.first_only(resume.save)(progress)
+                    parallel.first_only(on_save)(progress)
         first = last + 1
     return progress
 
 
 def _train_epoch(
     model: "nn.Module",
-    network: "nn.Module",
+    network: "Callable[[torch.Tensor], torch.Tensor]",
     batches: "Batches",
     epoch: int,
     optimizer: torch.optim.Optimizer,
@@ -146,19 +151,16 @@ def _train_epoch(
     steps, hidden = len(batches.sizes), parallel.rank() > 0 or None
     bar = tqdm(batches.train(epoch), f"epoch {epoch}", steps, leave=False, disable=hidden)
     for (inputs, targets), size in zip(bar, batches.sizes, strict=True):
-        with devices.autocast(device):
-            logits = parallel.gathered(network(inputs).float(), size)
-            targets = parallel.gathered(targets, size)
-            value = loss(logits, targets)
+        targets = parallel.gathered(targets, size)
         optimizer.zero_grad(set_to_none=True)
-        (value * len(targets) if settings.loss_reduction == "sum" else value).backward()
+        value, logits = _gradients(network, inputs, targets, loss, device, settings)
         if settings.gradient_clip is not None:
             torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
         optimizer.step()
         schedule.step()
-        total += value.detach() * len(targets)
+        total += value * len(targets)
         wanted = targets if targets.ndim == 1 else targets.argmax(1)
-        correct += (logits.detach().argmax(1) == wanted).sum()
+        correct += (logits.argmax(1) == wanted).sum()
         seen += len(targets)
     mean_loss, accuracy = total.item() / seen, correct.item() / seen
     seconds = time.perf_counter() - started
@@ -170,22 +172,43 @@ def _train_epoch(
     }
 
 
+def _gradients(
+    network: "Callable[[torch.Tensor], torch.Tensor]",
+    inputs: torch.Tensor,
+    targets: torch.Tensor,
+    loss: "Loss",
+    device: devices.Device,
+    settings: Training,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Leave the parameters' gradients; returns loss and logits (n, K), cut off from the graph.
+
+    No part of one step's graph may live on into the next, which could not be captured then.
+    """
+    with devices.autocast(device):
+        logits = parallel.gathered(network(inputs).float(), len(targets))
+        value = loss(logits, targets)
+    (value * len(targets) if settings.loss_reduction == "sum" else value).backward()
+    return value.detach(), logits.detach()
+
+
 @torch.inference_mode()
 def _validate(
     model: "nn.Module", batches: "Batches", loss: "Loss", device: devices.Device
 ) -> dict[str, float]:
     model.eval()
     started = time.perf_counter()
-    total, correct, seen = 0.0, 0, 0
+    total = torch.zeros((), dtype=torch.float64, device=device.type)
+    correct = torch.zeros((), dtype=torch.int64, device=device.type)
+    seen = 0
     for inputs, targets in batches.val():
         with devices.autocast(device):
             logits = model(inputs).float()
-        total += loss(logits, targets).item() * len(targets)
-        correct += int((logits.argmax(1) == targets).sum())
+        total += loss(logits, targets).double() * len(targets)
+        correct += (logits.argmax(1) == targets).sum()
         seen += len(targets)
     return {
-        "val_loss": total / seen,
-        "val_accuracy": correct / seen,
+        "val_loss": total.item() / seen,
+        "val_accuracy": correct.item() / seen,
         "val_seconds": time.perf_counter() - started,
     }
 
@@ -202,16 +225,27 @@ def _remember(
     progress: Progress,
     row: dict[str, float],
     model: "nn.Module",
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
     select_by: str,
 ) -> None:
     progress.epoch = int(row["epoch"])
     progress.history.append(row)
-    progress.model = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
-    progress.optimizer, progress.scheduler = optimizer.state_dict(), schedule.state_dict()
     if progress.improves(row, select_by):
-        progress.best_model = progress.model
+        progress.best_model = _state(model)
+
+
+def _hold(
+    progress: Progress,
+    model: "nn.Module",
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+) -> None:
+    newest = progress.best_epoch == progress.epoch
+    progress.model = progress.best_model if newest else _state(model)
+    progress.optimizer, progress.scheduler = optimizer.state_dict(), schedule.state_dict()
+
+
+def _state(model: "nn.Module") -> dict[str, torch.Tensor]:
+    return {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
 
 
 def _log(row: dict[str, float]) -> None:

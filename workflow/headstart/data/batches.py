@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from headstart import parallel
+from headstart import devices, parallel
 from headstart.data.cache import ImageCache
 from headstart.data.pixels import Mapped, Resident
-from headstart.devices import Device
 
 if TYPE_CHECKING:
     from headstart.augmentation import View
@@ -27,11 +26,13 @@ _CACHED_VALUES = 1 << 18
 class Batches(Protocol):
     """What `training.fit` reads: input batches on the device with their class indices.
 
-    `sizes` are the examples of each step of an epoch. Where several processes train together,
+    `sizes` are the examples of each step of an epoch; `resident` says whether the whole set is on
+    the device before the first. Where several processes train together,
     `train` yields this one's share of each step, `parallel.shard`.
     """
 
     sizes: list[int]
+    resident: bool
 
     def train(self, epoch: int) -> Iterator["Batch"]: ...
 
@@ -94,7 +95,7 @@ def _as_is(batch: Any) -> Any:
 class Normalizer:
     """Turns uint8 images (n, 3, h, w) into normalised floats on the device, and back."""
 
-    def __init__(self, image: dict[str, Any], device: Device) -> None:
+    def __init__(self, image: dict[str, Any], device: devices.Device) -> None:
         self.device = device.type
         mean, std = (torch.tensor(image[key], device=self.device) for key in ("mean", "std"))
         self.scale, self.shift = 1 / (255 * std), -mean / std
@@ -108,7 +109,7 @@ class Normalizer:
         # On the CPU, as many lines at a time as fit in the processor's own cache.
         count = len(lines) if self.device == "cuda" else max(1, _CACHED_VALUES // (3 * width))
         for source, target in zip(lines.split(count), made.split(count), strict=True):
-            target.copy_(source).mul_(scale).add_(shift)
+            torch.addcmul(shift, target.copy_(source), scale, out=target)
         return made.view(n, height, width, 3).permute(0, 3, 1, 2)
 
     def undo(self, images: torch.Tensor) -> torch.Tensor:
@@ -179,6 +180,7 @@ class ImageBatches:
         self.images, self.rows, self.labels, self.transforms = images, rows, labels, transforms
         self.normalize, self.batch_size, self.sampling = normalize, batch_size, sampling
         self.seed, self.workers, self.mixing, self.by_epoch = seed, workers, mixing, by_epoch
+        self.resident = isinstance(images, Resident)
         self.sizes = [
             len(batch) for batch in epoch_order(labels["train"], batch_size, sampling, seed, 0)
         ]
@@ -216,8 +218,7 @@ class ImageBatches:
             self.workers,
         )
         for positions, batch in zip(order, images, strict=True):
-            targets = torch.from_numpy(self.labels[part][positions])
-            yield batch, targets.to(self.normalize.device)
+            yield batch, devices.send(self.labels[part][positions], self.normalize.device)
 
 
 class FeatureBatches:
@@ -232,7 +233,7 @@ class FeatureBatches:
         features: np.ndarray,
         rows: dict[str, np.ndarray],
         labels: dict[str, np.ndarray],
-        device: Device,
+        device: devices.Device,
         batch_size: int,
         sampling: str,
         seed: int,
@@ -242,6 +243,7 @@ class FeatureBatches:
         self.batch_size, self.sampling, self.seed = batch_size, sampling, seed
         vectors = features.ndim == 3
         self.vectors = torch.from_numpy(features[:]).to(self.device) if vectors else None
+        self.resident = vectors
         self.targets = {k: torch.tensor(v, device=self.device) for k, v in labels.items()}
         self.sizes = [
             len(batch) for batch in epoch_order(labels["train"], batch_size, sampling, seed, 0)

@@ -115,10 +115,10 @@ class Resident:
     def __init__(self, cache: ImageCache, device: devices.Device) -> None:
         pixels, starts = cache.flat
         self.device, self._sizes, self._starts = device.type, cache.sizes, starts
-        self._pixels = torch.empty(pixels.shape, dtype=torch.uint8, device=self.device)
+        self._pixels = torch.empty(pixels.T.shape, dtype=torch.uint8, device=self.device)
         for start in range(0, len(pixels), _CHUNK):
             part = torch.from_numpy(np.array(pixels[start : start + _CHUNK]))
-            self._pixels[start : start + _CHUNK] = part
+            self._pixels[:, start : start + _CHUNK] = part.to(self.device).T
 
     def sizes(self, rows: np.ndarray) -> np.ndarray:
         return self._sizes[rows]
@@ -140,20 +140,26 @@ class Resident:
             ]
         y, x = (boxes[:, axis, None] + shown[axis] for axis in (0, 1))
         index = (starts[:, None] + y * widths[:, None])[:, :, None] + x[:, None]
-        images = self._pixels[index].permute(0, 3, 1, 2)
+        images = self._pixels[:, index]
         if plain:
-            return images
+            return _channels_last(images)
         vertical, horizontal = (
             _taps(wanted[axis], boxes[:, 2 + axis], size[:, axis], shown[axis], interpolation)
             for axis in (0, 1)
         )
+        # A half holds every pixel value; a CPU multiplies halves one by one.
+        kind = torch.float16 if self.device == "cuda" else torch.float32
         with torch.autocast(self.device, enabled=False):
-            views = vertical[:, None] @ images.float() @ horizontal[:, None].mT
-        views = views.round_().clamp_(0, 255).to(torch.uint8)
-        return views.contiguous(memory_format=torch.channels_last)
+            views = vertical.to(kind) @ images.to(kind) @ horizontal.to(kind).mT
+        return _channels_last(views.round_().clamp_(0, 255).to(torch.uint8))
 
     def _send(self, array: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(array).to(self.device, non_blocking=True)
+        return devices.send(array, self.device)
+
+
+def _channels_last(planes: torch.Tensor) -> torch.Tensor:
+    """Images (n, 3, h, w) from their colours, (3, n, h, w)."""
+    return planes.transpose(0, 1).contiguous(memory_format=torch.channels_last)
 
 
 def _flipped(frames: Frames, axis: int) -> np.ndarray:
