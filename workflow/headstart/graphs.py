@@ -76,6 +76,8 @@ def _capture(
     kept = [buffer.clone() for buffer in model.buffers()]
     generator = torch.cuda.default_generators[torch.cuda.current_device()]
     before = generator.clone_state()
+    # The capture has a stream of its own, on which autograd then waits; torch warns of that.
+    torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)
     try:
         passed = _Pass(model)
         torch.cuda.make_graphed_callables(passed, (images.clone(),), allow_unused_input=True)
