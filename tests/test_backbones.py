@@ -518,7 +518,7 @@ def test_a_frozen_body_is_bit_identical_after_training_on_images(
     loss = training.loss_function(strategy.training, labels, cpu)
     resume = ResumeFile(tmp_path / "resume.pt", "key")
     training.fit(
-        model, batches, strategy, loss, cpu, 0, resume, lambda progress: None, lambda row: None
+        model, batches, strategy, loss, cpu, 0, resume, lambda progress: None, lambda progress: None
     )
     head = backbones.head_name(model) + "."
     assert any("running_var" in key for key in before)
