@@ -15,10 +15,11 @@ from headstart.devices import Device
 
 logger = logging.getLogger(__name__)
 
+#: Images or features in, logits (n, K) out.
+Network = Callable[[torch.Tensor], torch.Tensor]
 
-def wrap(
-    model: nn.Module, device: Device, resident: bool
-) -> Callable[[torch.Tensor], torch.Tensor]:
+
+def wrap(model: nn.Module, device: Device, resident: bool) -> Network:
     """What to call in training steps for the logits: graphed on one GPU, else the model itself.
 
     Args:
@@ -40,7 +41,7 @@ class Graphed:
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
-        self._graph: Callable[[torch.Tensor], torch.Tensor] | None = None
+        self._graph: Network | None = None
         self._graphed = self._last = torch.Size()
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
@@ -66,9 +67,7 @@ class _Pass(nn.Module):
         return logits
 
 
-def _capture(
-    model: nn.Module, images: torch.Tensor
-) -> Callable[[torch.Tensor], torch.Tensor] | None:
+def _capture(model: nn.Module, images: torch.Tensor) -> Network | None:
     """The graph, or None where the model has operations that cannot be captured.
 
     The passes that warm up the capture leave running statistics and random state as they were.

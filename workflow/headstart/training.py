@@ -134,7 +134,7 @@ def fit(
 
 def _train_epoch(
     model: "nn.Module",
-    network: "Callable[[torch.Tensor], torch.Tensor]",
+    network: graphs.Network,
     batches: "Batches",
     epoch: int,
     optimizer: torch.optim.Optimizer,
@@ -173,7 +173,7 @@ def _train_epoch(
 
 
 def _gradients(
-    network: "Callable[[torch.Tensor], torch.Tensor]",
+    network: graphs.Network,
     inputs: torch.Tensor,
     targets: torch.Tensor,
     loss: "Loss",
@@ -222,10 +222,7 @@ def _require_finite(row: dict[str, float], phase: int) -> None:
 
 
 def _remember(
-    progress: Progress,
-    row: dict[str, float],
-    model: "nn.Module",
-    select_by: str,
+    progress: Progress, row: dict[str, float], model: "nn.Module", select_by: str
 ) -> None:
     progress.epoch = int(row["epoch"])
     progress.history.append(row)

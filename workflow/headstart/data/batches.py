@@ -264,7 +264,7 @@ class FeatureBatches:
         rows, targets = self.rows[part][positions], self.targets[part][positions]
         if self.vectors is not None:
             return self.vectors[views, rows], targets
-        maps = torch.from_numpy(np.asarray(self.features[views, rows])).to(self.device)
+        maps = devices.send(np.asarray(self.features[views, rows]), self.device)
         if maps.ndim == 4:
             maps = maps.to(memory_format=torch.channels_last)
         return maps, targets
