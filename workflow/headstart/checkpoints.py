@@ -22,7 +22,7 @@ PAUSE = 20.0
 
 @dataclass
 class Progress:
-    """Everything a training needs to go on after its last finished epoch.
+    """Everything a training needs to go on after the last epoch that was saved.
 
     Random numbers need no saved state: each epoch draws from a generator seeded by
     (run seed, epoch), so an interrupted run draws what an uninterrupted one does.
