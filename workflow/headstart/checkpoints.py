@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 #: Between two saves passes this many times the time that one takes.
-PAUSE = 20.0
+PAUSE = 50.0
 
 
 @dataclass

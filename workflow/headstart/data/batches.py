@@ -190,6 +190,9 @@ class ImageBatches:
         shares = [parallel.shard(batch) for batch in order]
         transform = self.by_epoch[epoch - 1] if self.by_epoch else self.transforms["train"]
         batches = self._batches("train", shares, transform, [self.seed, epoch])
+        if not self.mixing:
+            yield from batches
+            return
         for step, (images, targets) in enumerate(batches):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(_draw([self.seed, epoch, step, 3]))

@@ -79,15 +79,16 @@ class Mapped:
     def cut(self, rows: np.ndarray, frames: Frames, interpolation: str) -> torch.Tensor:
         views = torch.empty((len(rows), frames.size, frames.size, 3), dtype=torch.uint8)
         vertical, horizontal = frames.shown(0), frames.shown(1)
-        for k, row in enumerate(rows):
+        resized = (frames.resized != frames.boxes[:, 2:]).any(1)
+        for k, (row, view) in enumerate(zip(rows, views.numpy(), strict=True)):
             top, left, height, width = frames.boxes[k]
             box = self.cache[row][top : top + height, left : left + width]
-            if (frames.resized[k] != (height, width)).any():
+            if resized[k]:
                 box = _resize(box, frames.resized[k].tolist(), interpolation)
-            _take(box, vertical[k], horizontal[k], views[k].numpy())
-            axes = np.flatnonzero(frames.flips[k]).tolist()
-            if axes:
-                views[k] = views[k].flip(axes)
+            _take(box, vertical[k], horizontal[k], view)
+        for k, axes in enumerate(frames.flips):
+            if axes.any():
+                views[k] = views[k].flip(np.flatnonzero(axes).tolist())
         return views.permute(0, 3, 1, 2)
 
 
@@ -96,6 +97,9 @@ def _take(box: np.ndarray, rows: np.ndarray, columns: np.ndarray, out: np.ndarra
     lines = box[rows[0] : rows[-1] + 1]
     if len(lines) != len(rows):
         lines = box[rows]
+    if columns[-1] - columns[0] == len(columns) - 1:
+        out[:] = lines[:, columns[0] : columns[-1] + 1]
+        return
     first, last = int(columns.argmin()), int(columns.argmax()) + 1
     out[:, first:last] = lines[:, columns[first] : columns[last - 1] + 1]
     for edge in (slice(0, first), slice(last, None)):
