@@ -16,6 +16,7 @@ import delivery
 import finetuning
 import gpu
 import last_stage
+import parity
 import pipeline
 import probe_study
 import scaling
@@ -29,6 +30,7 @@ FOLDER = Path(__file__).parent
 SUBJECTS = {
     "probe_study": probe_study.rows,
     "finetuning": finetuning.rows,
+    "parity": parity.rows,
     "accuracy": accuracy.rows,
     "last_stage": last_stage.rows,
     "delivery": delivery.rows,

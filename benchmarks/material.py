@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +51,20 @@ class Photographs:
         return images, classes.astype(np.int64)
 
 
-def photographs(folder: Path, count: int, cache_size: int = 256) -> Photographs:
-    """The first photographs of the default experiment; from the first again when they run out."""
-    listing = sources.list_images(config.load(ROOT / "config/config.yaml").dataset)
+def photographs(
+    folder: Path, count: int, cache_size: int = 256, label: str = "probability"
+) -> Photographs:
+    """The first photographs of the default experiment; from the first again when they run out.
+
+    Args:
+        label: the column to label them by: probability, of a defect, or type, of the cell.
+    """
+    dataset = config.load(ROOT / "config/config.yaml").dataset
+    assert dataset.table is not None
+    if label != dataset.table.label:
+        table = replace(dataset.table, label=label, threshold=None)
+        dataset = replace(dataset, table=table)
+    listing = sources.list_images(dataset)
     made = Photographs(folder / "files", folder / "images.bin", folder / "index.csv")
     for number in range(count):
         row = listing.iloc[number % len(listing)]

@@ -1,5 +1,6 @@
 """Training: it learns, it repeats itself bit for bit, and an interruption changes nothing."""
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from headstart import (
     backbones,
     checkpoints,
     config,
+    devices,
     inputs,
     runs,
     tracking,
@@ -155,6 +157,45 @@ def test_the_seed_decides_every_bit(cache, cpu, make_strategy, tmp_path, optimiz
         made.append(fit(batches, strategy, cpu, tmp_path / f"{number}.pt", seed=seed))
     assert_same(made[0], made[1])
     assert not torch.equal(made[0][0].fc.weight, made[2][0].fc.weight)
+
+
+class Noise:
+    """Two batches of noise."""
+
+    sizes: ClassVar = [8, 8]
+    resident = False
+
+    def train(self, epoch: int):
+        draws = torch.Generator().manual_seed(0)
+        for size in self.sizes:
+            images = torch.randn(size, 3, 64, 64, dtype=torch.float64, generator=draws)
+            yield images, torch.arange(size) % 2
+
+    def val(self):
+        return self.train(0)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "tf_efficientnet_lite0"])
+def test_training_is_a_plain_loop_s_only_faster(cpu, make_strategy, tmp_path, name):
+    """Memory layout, in-place activations and fused steps leave the weights as they would be.
+
+    In double precision: a new network magnifies single precision's rounding beyond comparison.
+    """
+    phase = {"epochs": 1, "optimizer": "sgd", "lr": 1e-3, "momentum": 0.9, "weight_decay": 0.0}
+    torch.manual_seed(0)
+    whole = backbones.create(name, "timm", 2).double()
+    plain = copy.deepcopy(whole).train()
+    model = devices.place(whole, cpu, whole.get_submodule(backbones.head_name(whole)))
+    fit(Noise(), make_strategy(phase), cpu, tmp_path / "r.pt", model=model)
+
+    optimizer = torch.optim.SGD(plain.parameters(), 1e-3, momentum=0.9)
+    for images, targets in Noise().train(1):
+        optimizer.zero_grad()
+        F.cross_entropy(plain(images).float(), targets).backward()
+        optimizer.step()
+    wanted = plain.state_dict()
+    for key, value in model.state_dict().items():
+        torch.testing.assert_close(value, wanted[key], rtol=1e-4, atol=1e-6)
 
 
 STRATEGIES = {

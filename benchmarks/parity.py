@@ -1,0 +1,150 @@
+"""Whether the faster fine-tuning learns as much as the tutorial's: the guard of finetuning.py.
+
+Both sides fine-tune a tf_efficientnet_lite0 from the same ImageNet weights and the same new head
+on 1,000 photographs of solar cells at 64 px, to tell monocrystalline from polycrystalline ones:
+random resized crop and flip, the optimizer and schedule of the default experiment, four epochs in
+batches of 32. Order and crops are each side's own draws; headstart reads its cache and trains in
+the precision that it chooses. The last epoch's models are tested on the photographs left out, each
+side's way. The interval resamples seeds and test images as headstart's verdict does, and its lower
+end is held to the bar.
+"""
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import baseline
+import measuring
+import numpy as np
+import torch
+from material import CROP, IMAGE, Photographs, photographs, strategy
+from table import Row, number
+from torch import nn
+from torch.utils.data import DataLoader
+
+from headstart import (
+    augmentation,
+    backbones,
+    config,
+    devices,
+    statistics,
+    strategies,
+    training,
+    weights,
+)
+from headstart.checkpoints import ResumeFile
+from headstart.data.batches import ImageBatches, Normalizer, consecutive, image_batches
+
+NETWORK = "tf_efficientnet_lite0"
+IMAGES, TRAINED, SEEDS, BATCH, EPOCHS = 2624, 1000, 3, 32, 4
+BAR = -1.0
+_RESAMPLES = 10_000
+_SMALL = IMAGE | {"size": 64, "resize": 73}
+_PHASE = {"epochs": EPOCHS, "optimizer": "adamw", "lr": 1e-3, "schedule": "one_cycle"}
+
+
+def rows(folder: Path, quick: bool) -> list[Row]:
+    """None in a quick run: less of this would show nothing."""
+    if quick:
+        return []
+    pictures = photographs(folder, IMAGES, label="type")
+    with (
+        measuring.process(measuring.HEADSTART) as headstart,
+        measuring.process(measuring.TUTORIAL) as tutorial,
+    ):
+        ours = [headstart.run(headstart_right, pictures, seed) for seed in range(SEEDS)]
+        theirs = [tutorial.run(tutorial_right, pictures, seed) for seed in range(SEEDS)]
+    return [difference(np.stack(ours), np.stack(theirs))]
+
+
+def difference(ours: np.ndarray, theirs: np.ndarray) -> Row:
+    """The row of two sides' right answers, bool (seeds, n), on the same images."""
+    right = np.concatenate([ours, theirs])
+    draws = statistics.image_bootstrap(right, _RESAMPLES, seed=0)
+    gained = draws[:, : len(ours)] - draws[:, len(ours) :]
+    low, high = statistics.percentile_interval(statistics.bootstrap_mean(gained, seed=0))
+    middle = 100 * (ours.mean() - theirs.mean())
+    return Row(
+        "accuracy, headstart minus tutorial, lower end in points",
+        100 * low,
+        BAR,
+        f"{100 * ours.mean():.1f} %, difference {number(middle)} "
+        f"[{number(100 * low)}, {number(100 * high)}]",
+        f"{100 * theirs.mean():.1f} % (tutorial; {ours.shape[1]} images, {len(ours)} seeds)",
+    )
+
+
+def parts(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the images to train on and of those to test on, the same for all seeds."""
+    order = np.random.default_rng(0).permutation(n)
+    return order[:TRAINED], order[TRAINED:]
+
+
+def network(seed: int) -> nn.Module:
+    """The network that both sides start from."""
+    torch.manual_seed(seed)
+    model = backbones.create(NETWORK, "timm", 2)
+    weights.apply(model, weights.load(config.Backbone(NETWORK, "timm", "bundled")))
+    return model
+
+
+def headstart_right(pictures: Photographs, seed: int) -> np.ndarray:
+    """Whether each test image was answered rightly, bool (n,)."""
+    device = devices.open_device("auto", torch.get_num_threads())
+    cache, labels = pictures.open()
+    train, test = parts(len(cache))
+    trained = strategy(_PHASE, CROP)
+    plain, normalize = augmentation.evaluation_transform(_SMALL), Normalizer(_SMALL, device)
+    batches = ImageBatches(
+        cache,
+        {"train": train, "val": train[:BATCH]},
+        {"train": labels[train], "val": labels[train[:BATCH]]},
+        {"train": augmentation.training_transform(trained.augmentation, _SMALL), "val": plain},
+        normalize,
+        BATCH,
+        "uniform",
+        seed,
+    )
+    whole = network(seed)
+    model = devices.place(whole, device, whole.get_submodule(backbones.head_name(whole)))
+    with tempfile.TemporaryDirectory() as folder:
+        training.fit(
+            model,
+            batches,
+            trained,
+            nn.functional.cross_entropy,
+            device,
+            seed,
+            ResumeFile(Path(folder) / "resume.pt", ""),
+            lambda progress: None,
+            lambda progress: None,
+        )
+    order = consecutive(len(test), BATCH)
+    tested = image_batches(cache, test, order, plain, normalize)
+    with devices.autocast(device):
+        return _answers(model, tested) == labels[test]
+
+
+def tutorial_right(pictures: Photographs, seed: int) -> np.ndarray:
+    """Whether each test image was answered rightly, bool (n,)."""
+    cache, labels = pictures.open()
+    train, test = parts(len(cache))
+    model = network(seed)
+    size = _SMALL["size"]
+    batches = baseline.loader(pictures.files, size, BATCH, baseline.CROP, chosen=train.tolist())
+    (phase,) = strategy(_PHASE).phases
+    optimizer = strategies.begin_phase(model, phase)
+    schedule = strategies.scheduler(optimizer, phase, len(batches))
+    for _ in range(EPOCHS):
+        baseline.train(model, optimizer, batches, log=lambda loss: schedule.step())
+    data = baseline.loader(
+        pictures.files, size, BATCH, baseline.PLAIN, chosen=test.tolist()
+    ).dataset
+    return _answers(model, (images for images, _ in DataLoader(data, BATCH))) == labels[test]
+
+
+@torch.inference_mode()
+def _answers(model: nn.Module, batches: Iterable[torch.Tensor]) -> np.ndarray:
+    """The most probable class of each image, int64 (n,)."""
+    model.eval()
+    return torch.cat([model(images).argmax(1).cpu() for images in batches]).numpy()
