@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import accuracy
 import delivery
 import finetuning
 import gpu
@@ -31,7 +30,6 @@ SUBJECTS = {
     "probe_study": probe_study.rows,
     "finetuning": finetuning.rows,
     "parity": parity.rows,
-    "accuracy": accuracy.rows,
     "last_stage": last_stage.rows,
     "delivery": delivery.rows,
     "small_job": small_job.rows,
@@ -46,7 +44,9 @@ def cpu_table(names: Sequence[str], quick: bool) -> tuple[list[Row], str]:
     for name in names:
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory() as folder:
-            rows += SUBJECTS[name](Path(folder), quick)
+            measured = SUBJECTS[name](Path(folder), quick)
+        print(*(row.line() for row in measured), sep="\n", file=sys.stderr, flush=True)
+        rows += measured
     device = devices.open_device("auto", torch.get_num_threads())
     return rows, report(rows, str(device), "2 or 3" if quick else "5")
 

@@ -1,7 +1,6 @@
 """The benchmark's table and formulas, and one small row from end to end."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,6 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
-import accuracy  # noqa: E402
 import bench  # noqa: E402
 import delivery  # noqa: E402
 import parity  # noqa: E402
@@ -17,8 +15,6 @@ import pipeline  # noqa: E402
 import scaling  # noqa: E402
 import small_job  # noqa: E402
 from table import Row, compared  # noqa: E402
-
-from headstart import config, strategies  # noqa: E402
 
 
 def test_a_missed_bar_is_marked_and_fails_the_run():
@@ -44,27 +40,6 @@ def test_the_pipeline_s_own_share_by_hand():
 
 def test_what_is_outside_of_the_step():
     assert small_job.outside_share(wall=10.0, step=7.5) == 0.25
-
-
-@pytest.mark.parametrize("leader", ["growing", "fixed"])
-def test_the_difference_is_growing_minus_fixed(leader):
-    sign = 1 if leader == "growing" else -1
-    low, high = sorted((sign * -0.004, sign * 0.012))
-    pair = {"a": leader, "difference": sign * 0.004, "low": low, "high": high}
-    shares = [{"strategy": name, "accuracy": 0.8} for name in ("growing", "fixed")]
-    row = accuracy.difference(
-        {"comparisons": [pair], "strategies": shares, "n_test": 10, "n_seeds": 3}
-    )
-    assert row.value == pytest.approx(0.4) and "[-0.4, 1.2]" in row.ours
-
-
-def test_the_two_strategies_train_alike_but_for_the_images():
-    found = config.from_dict(accuracy.experiment())
-    growing, fixed = found.strategies["growing"], found.strategies["fixed"]
-    assert set(strategies.epoch_sizes(fixed, found.image.size)) == {accuracy.SIZE}
-    sizes = strategies.epoch_sizes(growing, found.image.size)
-    assert (sizes[0], sizes[-1]) == (accuracy.START, accuracy.SIZE)
-    assert replace(growing.phases[0], start_size=None) == replace(fixed.phases[0], start_size=None)
 
 
 def test_the_tutorial_s_accuracy_is_held_at_the_interval_s_lower_end():
