@@ -1,6 +1,7 @@
 """Material to measure on: photographs as files and as a cache, strategies, run files, runs."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -134,19 +135,23 @@ def run_workflow(project: Path, experiment: dict[str, Any]) -> None:
     """Run the experiment to its report with a copy of the workflow, in the folder `project`.
 
     Raises:
-        HeadstartError: it failed.
+        HeadstartError: it failed; the message has all lines of the output that name an error.
     """
     for name in ("workflow", "config", "profiles", "envs"):
         shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy2(ROOT / "Snakefile", project)
     (project / "experiment.yaml").write_text(yaml.safe_dump(experiment, sort_keys=False))
     command = [sys.executable, "-m", "snakemake", "--configfile", "experiment.yaml"]
+    # MLflow leaves there the store that this process used last.
+    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
     done = subprocess.run(
         [*command, "--cores", str(torch.get_num_threads())],
         cwd=project,
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
-        raise HeadstartError(f"the workflow failed: {done.stderr.strip().splitlines()[-1]}")
+        reasons = [line.strip() for line in done.stderr.splitlines() if "Error" in line]
+        raise HeadstartError(f"the workflow failed: {'; '.join(reasons)}")

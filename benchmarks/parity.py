@@ -36,7 +36,7 @@ from headstart.checkpoints import ResumeFile
 from headstart.data.batches import ImageBatches, Normalizer, consecutive, image_batches
 
 NETWORK = "tf_efficientnet_lite0"
-IMAGES, TRAINED, SEEDS, BATCH, EPOCHS = 2624, 1000, 3, 32, 4
+IMAGES, TRAINED, SEEDS, BATCH, EPOCHS = 2624, 1000, 8, 32, 4
 BAR = -1.0
 _RESAMPLES = 10_000
 _SMALL = IMAGE | {"size": 64, "resize": 73}
