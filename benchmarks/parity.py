@@ -2,7 +2,7 @@
 
 Both sides fine-tune a tf_efficientnet_lite0 from the same ImageNet weights and the same new head
 on 1,000 photographs of solar cells at 64 px, to tell monocrystalline from polycrystalline ones:
-random resized crop and flip, the optimizer and schedule of the default experiment, four epochs in
+random resized crop and flip, the optimizer and schedule of the default experiment, eight epochs in
 batches of 32. Order and crops are each side's own draws; headstart reads its cache and trains in
 the precision that it chooses. The last epoch's models are tested on the photographs left out, each
 side's way. The interval resamples seeds and test images as headstart's verdict does, and its lower
@@ -36,7 +36,7 @@ from headstart.checkpoints import ResumeFile
 from headstart.data.batches import ImageBatches, Normalizer, consecutive, image_batches
 
 NETWORK = "tf_efficientnet_lite0"
-IMAGES, TRAINED, SEEDS, BATCH, EPOCHS = 2624, 1000, 8, 32, 4
+IMAGES, TRAINED, SEEDS, BATCH, EPOCHS = 2624, 1000, 6, 32, 8
 BAR = -1.0
 _RESAMPLES = 10_000
 _SMALL = IMAGE | {"size": 64, "resize": 73}
