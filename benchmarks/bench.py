@@ -67,7 +67,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="3 minutes: less of everything")
+    parser.add_argument(
+        "--quick", action="store_true", help="8 minutes on two cores: less of everything"
+    )
     parser.add_argument(
         "--only", choices=SUBJECTS, action="append", help="measure this; may be repeated"
     )
