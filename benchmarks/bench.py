@@ -23,7 +23,8 @@ import small_job
 import torch
 from table import Row, report
 
-from headstart import HeadstartError, devices
+from headstart import HeadstartError
+from headstart.compute import devices
 
 FOLDER = Path(__file__).parent
 SUBJECTS = {

@@ -17,8 +17,9 @@ import torch
 from material import CROP, CROP_FLIP, IMAGE, Photographs, Policy, photographs, strategy
 from table import Row, compared, spread
 
-from headstart import augmentation, devices
-from headstart.data.batches import ImageBatches, Normalizer
+from headstart.compute import devices
+from headstart.views import augmentation
+from headstart.views.batches import ImageBatches, Normalizer
 
 BATCH = 32
 CACHE_SIZE = 256

@@ -1,7 +1,7 @@
 """Full fine-tuning at 224 px: images per second, batches and their augmentation included.
 
-headstart's rate is what `training.fit` itself reports for an epoch; the tutorial's is that of its
-loop over as many batches. Validation and checkpoints are in neither. The ceiling is `training.fit`
+headstart's rate is what `loop.fit` itself reports for an epoch; the tutorial's is that of its
+loop over as many batches. Validation and checkpoints are in neither. The ceiling is `loop.fit`
 on batches that are on the device already, so that the step alone is left. parity.py is the guard:
 what is learnt this way.
 """
@@ -21,9 +21,12 @@ from material import CROP, IMAGE, Photographs, photographs, strategy
 from table import Row, compared
 from torch import nn
 
-from headstart import augmentation, backbones, devices, training
-from headstart.checkpoints import ResumeFile
-from headstart.data.batches import Batches, ImageBatches, Normalizer
+from headstart.compute import devices
+from headstart.models import backbones, layers, layouts
+from headstart.training import loop
+from headstart.training.checkpoints import ResumeFile
+from headstart.views import augmentation
+from headstart.views.batches import Batches, ImageBatches, Normalizer
 
 BATCH = 32
 BARS = {"resnet18": 2.2, "tf_efficientnet_lite0": 3.0}
@@ -105,9 +108,9 @@ def fit(
     """The history of a fine-tuning of a new model, two classes, all layers."""
     torch.manual_seed(0)
     whole = backbones.create(name, "timm", 2)
-    model = devices.place(whole, device, whole.get_submodule(backbones.head_name(whole)))
+    model = layouts.place(whole, device, whole.get_submodule(layers.head_name(whole)))
     with tempfile.TemporaryDirectory() as folder:
-        progress = training.fit(
+        progress = loop.fit(
             model,
             batches,
             strategy(phase, CROP),

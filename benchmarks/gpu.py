@@ -26,8 +26,11 @@ import torch
 from material import CROP, ROOT, Photographs, photographs, run_files, strategy, training_files
 from table import Row, compared, number
 
-from headstart import HeadstartError, config, devices, features, inputs, runs
+from headstart import HeadstartError
+from headstart.compute import devices
 from headstart.data.cache import ImageCache
+from headstart.experiment import config, loading
+from headstart.training import features, inputs, runs
 
 IMAGES, EVERY, BATCH, EPOCHS, REPEATS, WORKERS, SEEDS = 2560, 10, 128, 3, 5, 4, 5
 NETWORKS = ("resnet18", "resnet50")
@@ -115,7 +118,7 @@ def run(
 
 
 def study_row(folder: Path, files: inputs.TrainingFiles, device: devices.Device) -> Row:
-    preset = config.load(ROOT / "config/experiments/hotdog.yaml")
+    preset = loading.load(ROOT / "config/experiments/hotdog.yaml")
     extracted = _extract(folder, preset, files, device)
     seconds = {}
     for name in ("full", "scratch", "head_only"):

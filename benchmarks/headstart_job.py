@@ -7,11 +7,13 @@ import pickle
 import sys
 from pathlib import Path
 
-from headstart import devices, logs, runs
+from headstart import logs
+from headstart.compute import leases
+from headstart.training import runs
 
 
 def main(arguments: Path, output: Path) -> None:
-    with logs.job(output.with_suffix(".log")), devices.lease(0):
+    with logs.job(output.with_suffix(".log")), leases.lease(0):
         from step_timer import StepTimer
 
         timer = StepTimer()

@@ -1,7 +1,7 @@
 """Fine-tuning the last stage from what the frozen part computed once, against recomputing it.
 
 A ResNet-18 at 224 px in fp32 on both sides, images without augmentation, several epochs of the
-same `training.fit`: on cached maps, and through the whole network. Computing the maps is shown, as
+same `loop.fit`: on cached maps, and through the whole network. Computing the maps is shown, as
 a number of epochs after which it is repaid. The guard is the largest difference between the two
 loss curves.
 """
@@ -20,9 +20,13 @@ from material import Photographs, photographs, strategy
 from table import Row, compared, number
 from torch import nn
 
-from headstart import augmentation, backbones, config, devices, features, prefix, training
-from headstart.checkpoints import ResumeFile
-from headstart.data.batches import Batches, FeatureBatches, ImageBatches, Normalizer
+from headstart.compute import devices
+from headstart.experiment import config
+from headstart.models import backbones, layouts, prefix
+from headstart.training import features, loop
+from headstart.training.checkpoints import ResumeFile
+from headstart.views import augmentation
+from headstart.views.batches import Batches, FeatureBatches, ImageBatches, Normalizer
 
 NETWORK, SIZE, BATCH, EPOCHS, STAGES = "resnet18", 224, 32, 2, 1
 BAR, CURVE_BAR = 2.0, 1e-3
@@ -138,8 +142,8 @@ def _parts(labels: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndar
 def _fit(model: nn.Module, batches: Batches) -> Curve:
     phase = {"train": "last_k_stages", "stages": STAGES, "epochs": EPOCHS, "optimizer": "sgd"}
     with tempfile.TemporaryDirectory() as folder:
-        history = training.fit(
-            devices.place(model, _fp32()),
+        history = loop.fit(
+            layouts.place(model, _fp32()),
             batches,
             strategy(phase),
             nn.functional.cross_entropy,

@@ -15,8 +15,11 @@ import torch
 import yaml
 from PIL import Image
 
-from headstart import HeadstartError, backbones, config, inputs, runs, tracking
+from headstart import HeadstartError, tracking
 from headstart.data import cache, manifest, sources
+from headstart.experiment import config, loading
+from headstart.models import backbones
+from headstart.training import inputs, runs
 
 ROOT = Path(__file__).parent.parent
 Policy = list[dict[str, Any]]
@@ -60,7 +63,7 @@ def photographs(
     Args:
         label: the column to label them by: probability, of a defect, or type, of the cell.
     """
-    dataset = config.load(ROOT / "config/config.yaml").dataset
+    dataset = loading.load(ROOT / "config/config.yaml").dataset
     assert dataset.table is not None
     if label != dataset.table.label:
         table = replace(dataset.table, label=label, threshold=None)
@@ -93,7 +96,7 @@ def strategy(
             "measured": {"init": init, "phases": [{"train": "all", "lr": 1e-3} | phase]}
         },
     }
-    return config.from_dict(raw).strategies["measured"]
+    return loading.from_dict(raw).strategies["measured"]
 
 
 def training_files(

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import ParamSpec, TypeVar
 
-from headstart import devices
+from headstart.compute import devices
 
 P = ParamSpec("P")
 T = TypeVar("T")

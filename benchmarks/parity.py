@@ -22,18 +22,14 @@ from table import Row, number
 from torch import nn
 from torch.utils.data import DataLoader
 
-from headstart import (
-    augmentation,
-    backbones,
-    config,
-    devices,
-    statistics,
-    strategies,
-    training,
-    weights,
-)
-from headstart.checkpoints import ResumeFile
-from headstart.data.batches import ImageBatches, Normalizer, consecutive, image_batches
+from headstart.compute import devices
+from headstart.experiment import config
+from headstart.models import backbones, layers, layouts, weights
+from headstart.training import loop, strategies
+from headstart.training.checkpoints import ResumeFile
+from headstart.verdict import statistics
+from headstart.views import augmentation
+from headstart.views.batches import ImageBatches, Normalizer, consecutive, image_batches
 
 NETWORK = "tf_efficientnet_lite0"
 IMAGES, TRAINED, SEEDS, BATCH, EPOCHS = 2624, 1000, 6, 32, 8
@@ -106,9 +102,9 @@ def headstart_right(pictures: Photographs, seed: int) -> np.ndarray:
         seed,
     )
     whole = network(seed)
-    model = devices.place(whole, device, whole.get_submodule(backbones.head_name(whole)))
+    model = layouts.place(whole, device, whole.get_submodule(layers.head_name(whole)))
     with tempfile.TemporaryDirectory() as folder:
-        training.fit(
+        loop.fit(
             model,
             batches,
             trained,
@@ -121,7 +117,7 @@ def headstart_right(pictures: Photographs, seed: int) -> np.ndarray:
         )
     order = consecutive(len(test), BATCH)
     tested = image_batches(cache, test, order, plain, normalize)
-    with devices.autocast(device):
+    with layouts.autocast(device):
         return _answers(model, tested) == labels[test]
 
 

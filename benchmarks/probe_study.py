@@ -26,9 +26,12 @@ from PIL import Image
 from table import Row, compared
 from torch import nn
 
-from headstart import backbones, config, devices, features, training
-from headstart.checkpoints import ResumeFile
-from headstart.data.batches import FeatureBatches
+from headstart.compute import devices
+from headstart.experiment import config
+from headstart.models import backbones, layers, layouts
+from headstart.training import features, loop
+from headstart.training.checkpoints import ResumeFile
+from headstart.views.batches import FeatureBatches
 
 NETWORK = "tf_efficientnet_lite0"
 SIZE, BATCH, EPOCHS, TRAIN, VAL = 224, 128, 10, 2000, 800
@@ -163,11 +166,11 @@ def train_heads(
         for rate in rates:
             torch.manual_seed(seed)
             model = nn.Sequential()
-            model.add_module("head", backbones.new_head(pooled.shape[2], 2))
+            model.add_module("head", layers.new_head(pooled.shape[2], 2))
             batches = FeatureBatches(pooled, rows, parts, device, BATCH, "uniform", seed)
             with tempfile.TemporaryDirectory() as folder:
-                progress = training.fit(
-                    devices.place(model, device, model.get_submodule("head")),
+                progress = loop.fit(
+                    layouts.place(model, device, model.get_submodule("head")),
                     batches,
                     strategy({"train": "head", "epochs": EPOCHS, "lr": rate}),
                     nn.functional.cross_entropy,
@@ -198,7 +201,7 @@ def naive_logits(study: Study, paths: list[Path], head: dict[str, torch.Tensor])
 
     description = json.loads(study.description.read_text())
     model = backbones.build(description, 2, study.weights, seed=0)
-    model.get_submodule(backbones.head_name(model)).load_state_dict(
+    model.get_submodule(layers.head_name(model)).load_state_dict(
         {name.removeprefix("head."): value for name, value in head.items()}
     )
     model.eval()

@@ -24,9 +24,13 @@ from PIL import Image
 from scipy import stats
 from table import Row, number
 
-from headstart import augmentation, backbones, config, devices, features
+from headstart.compute import devices
 from headstart.data import cache, splits
-from headstart.data.batches import ImageBatches, Normalizer
+from headstart.experiment import config
+from headstart.models import backbones
+from headstart.training import features
+from headstart.views import augmentation
+from headstart.views.batches import ImageBatches, Normalizer
 
 SIZE, BATCH, CLASSES = 32, 128, 10
 NETWORK = "test_resnet"

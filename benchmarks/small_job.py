@@ -22,7 +22,9 @@ import torch
 from material import CROP, Photographs, photographs, run_files, strategy, training_files
 from table import Row, compared
 
-from headstart import HeadstartError, config, inputs, runs
+from headstart import HeadstartError
+from headstart.experiment import config
+from headstart.training import inputs, runs
 
 SIZE, EPOCHS, EVERY, IMAGES = 64, 25, 6, 300
 _HERE = Path(__file__).parent

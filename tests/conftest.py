@@ -10,7 +10,11 @@ os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 import pytest  # noqa: E402
 
-from headstart import config, devices  # noqa: E402
+from headstart.compute import devices  # noqa: E402
+from headstart.experiment import (
+    config,  # noqa: E402
+    loading,  # noqa: E402
+)
 
 _TINY = {
     "experiment": "tiny",
@@ -33,14 +37,14 @@ def no_store_left_behind() -> Iterator[None]:
 @pytest.fixture
 def make_phase() -> Callable[..., config.Phase]:
     """A phase with the schema's defaults and the given settings."""
-    (phase,) = config.from_dict(_TINY).strategies["full"].phases
+    (phase,) = loading.from_dict(_TINY).strategies["full"].phases
     return lambda **settings: replace(phase, **settings)
 
 
 @pytest.fixture
 def make_strategy(make_phase: Callable[..., config.Phase]) -> Callable[..., config.Strategy]:
     """A strategy of the given phases, each a dictionary, and training settings."""
-    strategy = config.from_dict(_TINY).strategies["full"]
+    strategy = loading.from_dict(_TINY).strategies["full"]
 
     def make(*phases: dict, **training: object) -> config.Strategy:
         return replace(

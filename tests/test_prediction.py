@@ -13,11 +13,13 @@ import sklearn
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from headstart import backbones, cli, config, prediction, results
+from headstart import cli, prediction, results
 from headstart.data import manifest
 from headstart.data.cache import ImageCache
 from headstart.data.cache import build as build_cache
-from headstart.figures import prediction as figures
+from headstart.experiment import config
+from headstart.models import backbones
+from headstart.report.figures import prediction as figures
 
 CLASSES = ["リンゴ", "사과", "苹果"]
 FLOWER = Path(sklearn.__file__).parent / "datasets/images/flower.jpg"
@@ -285,7 +287,7 @@ def test_pretrained_names_what_is_in_a_photograph(where, tmp_path, monkeypatch, 
 
 def test_pretrained_needs_an_imagenet_head(tmp_path, monkeypatch, capsys):
     state = load_file("results/tiny/model.safetensors")
-    monkeypatch.setattr("headstart.weights.load", lambda backbone: state)
+    monkeypatch.setattr("headstart.models.weights.load", lambda backbone: state)
     monkeypatch.chdir(tmp_path)
     assert predict(FLOWER, "--pretrained") == 1
     assert "have no ImageNet head" in capsys.readouterr().err

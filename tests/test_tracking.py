@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 import torch
 
-from headstart import HeadstartError, backbones, tracking
+from headstart import HeadstartError, tracking
+from headstart.models import backbones
 
 PREPARE = """
 import json, sys

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart import HeadstartError, __version__, config, devices, preflight, results
+from headstart import HeadstartError, __version__, preflight, results
+from headstart.compute import leases
+from headstart.experiment import config, loading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,9 +80,9 @@ def _positive(text: str) -> int:
 
 def check(options: argparse.Namespace) -> int:
     """Validate config, data and weights; print the grid, the devices and what would run."""
-    experiment = config.load(options.file, options.overrides)
+    experiment = loading.load(options.file, options.overrides)
     listing = preflight.check(experiment, str(options.file))
-    gpus = devices.visible()
+    gpus = leases.visible()
     print(f"experiment  {experiment.experiment}")
     print(f"images      {_images(experiment.dataset, listing)}")
     backbone = experiment.backbone
@@ -232,7 +234,7 @@ def _plot(
     path: Path, images: Sequence[Path], likely: Sequence[Sequence[tuple[str, float]]], title: str
 ) -> None:
     from headstart import prediction
-    from headstart.figures import prediction as figures
+    from headstart.report.figures import prediction as figures
 
     shown = images[: figures.MOST_ROWS]
     pictures = [prediction.thumbnail(image) for image in shown]

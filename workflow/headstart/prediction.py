@@ -11,10 +11,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from headstart import HeadstartError, augmentation, backbones, config, devices, training, weights
+from headstart import HeadstartError
+from headstart.compute import devices
 from headstart.data import cache as caches
 from headstart.data import manifest
-from headstart.data.batches import Normalizer, consecutive, image_batches
+from headstart.experiment import config
+from headstart.models import backbones, layers, layouts, preprocessing, registry, weights
+from headstart.training import losses
+from headstart.views import augmentation
+from headstart.views.batches import Normalizer, consecutive, image_batches
 
 if TYPE_CHECKING:
     from torch import nn
@@ -97,7 +102,7 @@ def pretrained(experiment: Path | None, name: str | None = None) -> Classifier:
         return _of_experiment(experiment)
     own = name is None or name == _BUNDLED.name
     backbone = _BUNDLED if own else config.Backbone(str(name), "timm", "default")
-    backbones.require_known(backbone)
+    registry.require_known(backbone)
     return _imagenet(backbone.name, backbone.library, weights.load(backbone), {})
 
 
@@ -119,7 +124,7 @@ def _of_experiment(experiment: Path) -> Classifier:
 def _imagenet(name: str, library: str, state: "weights.State", image: dict[str, Any]) -> Classifier:
     from timm.data import ImageNetInfo, infer_imagenet_subset
 
-    head = backbones.head_name(backbones.create(name, library, num_classes=2))
+    head = layers.head_name(backbones.create(name, library, num_classes=2))
     rows = len(state[f"{head}.weight"]) if f"{head}.weight" in state else 0
     subset = infer_imagenet_subset({"num_classes": rows})
     if subset is None:
@@ -127,7 +132,7 @@ def _imagenet(name: str, library: str, state: "weights.State", image: dict[str, 
     model = backbones.create(name, library, rows)
     model.load_state_dict(state)
     unset = dict.fromkeys(("size", "crop_pct", "interpolation", "mean", "std", "cache_size"))
-    own = backbones.data_config(model, library, name, config.Image(**(unset | image)))
+    own = preprocessing.data_config(model, library, name, config.Image(**(unset | image)))
     labels = [text.split(",")[0] for text in ImageNetInfo(subset).label_descriptions()]
     return Classifier(model.eval(), labels, own, "cross_entropy")
 
@@ -148,8 +153,8 @@ def probabilities(
         loss: the loss that the model was trained with; it decides softmax or sigmoid.
         flips: horizontal, vertical or both: the mean over all their combinations is taken.
     """
-    model = devices.fold_norms(model.eval(), image["size"])
-    model = devices.place(model, device, model.get_submodule(backbones.head_name(model)))
+    model = layouts.fold_norms(model.eval(), image["size"])
+    model = layouts.place(model, device, model.get_submodule(layers.head_name(model)))
     batches = image_batches(
         cache,
         cache.positions(ids),
@@ -157,11 +162,11 @@ def probabilities(
         augmentation.evaluation_transform(image),
         Normalizer(image, device),
     )
-    with torch.inference_mode(), devices.autocast(device):
+    with torch.inference_mode(), layouts.autocast(device):
         parts = []
         for images in batches:
             views = [model(view).float() for view in augmentation.flipped(images, flips)]
-            shares = torch.stack([training.probabilities(logits, loss) for logits in views])
+            shares = torch.stack([losses.probabilities(logits, loss) for logits in views])
             parts.append(shares.mean(0).cpu())
     return torch.cat(parts).numpy()
 

@@ -2,8 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from headstart import HeadstartError, backbones, weights
-from headstart.config import ConfigError, Experiment
+from headstart import HeadstartError
+from headstart.experiment.config import Experiment
+from headstart.experiment.schema import ConfigError
+from headstart.models import registry, weights
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +25,7 @@ def check(experiment: Experiment, where: str) -> "pd.DataFrame | None":
     from headstart.data import sources, splits
 
     try:
-        backbones.require_known(experiment.backbone)
+        registry.require_known(experiment.backbone)
         weights.require_available(experiment.backbone)
         if not sources.is_local(experiment.dataset):
             sources.check_address(experiment.dataset)

@@ -6,8 +6,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from headstart import __version__, config, devices
-from headstart.checkpoints import digest
+from headstart import __version__
+from headstart.compute import devices
+from headstart.experiment import config
+from headstart.training.checkpoints import digest
 
 _LIBRARIES = ("mlflow", "numpy", "scikit-learn", "timm", "torch", "torchvision")
 

@@ -7,16 +7,14 @@ import functools
 def code(script):
     """The library modules that a script imports, directly or not: an edit reruns its rule.
 
-    headstart/__init__.py is left out: it holds the version, which alone changes no result.
+    Each __init__.py is left out: it holds no code, or the version, which changes no result.
     """
     pending, found = [WORKFLOW / "scripts" / f"{script}.py"], set()
     while pending:
         new = imported_modules(pending.pop()) - found
         found |= new
         pending += new
-    return sorted(
-        str(path) for path in found - {WORKFLOW / "headstart" / "__init__.py"}
-    )
+    return sorted(str(path) for path in found)
 
 
 @functools.cache
@@ -33,7 +31,5 @@ def imported_modules(path):
         for name in names
         if name.startswith("headstart")
     }
-    candidates = {f.with_suffix(".py") for f in files} | {
-        f / "__init__.py" for f in files
-    }
-    return frozenset(path for path in candidates if path.is_file())
+    modules = {file.with_suffix(".py") for file in files}
+    return frozenset(path for path in modules if path.is_file())

@@ -9,8 +9,10 @@ from snakemake.utils import update_config
 
 WORKFLOW = Path(os.path.relpath(Path(os.fspath(workflow.current_basedir)).parent))
 sys.path.insert(0, str(WORKFLOW.resolve()))
-from headstart import HeadstartError, devices, schema, tracking  # noqa: E402
-from headstart import config as experiments  # noqa: E402
+from headstart import HeadstartError, tracking  # noqa: E402
+from headstart.compute import devices  # noqa: E402
+from headstart.experiment import config as experiments  # noqa: E402
+from headstart.experiment import loading, schema  # noqa: E402
 from headstart.data import sources  # noqa: E402
 
 # Jobs run scripts in processes of their own, perhaps in another environment.
@@ -27,7 +29,7 @@ CONFIG_FILE = os.path.relpath(
     (workflow.overwrite_configfiles or ["config/config.yaml"])[-1]
 )
 try:
-    EXPERIMENT = experiments.from_dict(config, CONFIG_FILE)
+    EXPERIMENT = loading.from_dict(config, CONFIG_FILE)
     if workflow.is_main_process:
         from headstart import preflight
 
@@ -133,8 +135,8 @@ def run_files(name):
 
 def print_verdict():
     """Leave the verdict as the last thing on the terminal, below Snakemake's own last line."""
-    from headstart import verdict
+    from headstart.verdict import words
 
     if not Path(RESULTS, "comparison/verdict.json").exists():
         return  # only a part of the experiment was asked for
-    atexit.register(print, verdict.closing_lines(Path(RESULTS)), file=sys.stderr)
+    atexit.register(print, words.closing_lines(Path(RESULTS)), file=sys.stderr)

@@ -1,6 +1,6 @@
 """Pictures of what training will see."""
 
-from headstart.sanity import GALLERIES
+from headstart.report.sanity import GALLERIES
 
 
 rule sanity:

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from headstart import backbones, config, logs
+from headstart import logs
+from headstart.experiment import config
+from headstart.models import backbones
 
 
 def main(

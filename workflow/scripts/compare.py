@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from headstart import comparison, logs, tracking
-from headstart.figures import comparison as figures
+from headstart import logs, tracking
+from headstart.report.figures import comparison as figures
+from headstart.verdict import comparison
 
 logger = logging.getLogger("headstart.compare")
 

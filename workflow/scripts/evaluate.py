@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from headstart import devices, evaluation, logs, tracking
+from headstart import logs, tracking
+from headstart.compute import devices, leases
 from headstart.data import manifest
 from headstart.data.cache import ImageCache
-from headstart.figures import runs as figures
+from headstart.report.figures import runs as figures
+from headstart.verdict import evaluation
 
 logger = logging.getLogger("headstart.evaluate")
 
@@ -81,7 +83,7 @@ def draw(
 
 
 if "snakemake" in globals():
-    with logs.job(snakemake.log[0]), devices.lease(snakemake.resources.get("gpu", 0)):
+    with logs.job(snakemake.log[0]), leases.lease(snakemake.resources.get("gpu", 0)):
         main(
             Path(snakemake.input.model).parent,
             Path(snakemake.input.manifest),

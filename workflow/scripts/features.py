@@ -5,8 +5,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from headstart import config, devices, logs
+from headstart import logs
+from headstart.compute import devices, leases
 from headstart.data.cache import ImageCache
+from headstart.experiment import config
 
 
 def main(
@@ -22,7 +24,7 @@ def main(
     meta: Path,
     ids: Path,
 ) -> None:
-    from headstart import features
+    from headstart.training import features
 
     started = time.perf_counter()
     device = devices.open_device(precision, threads)
@@ -42,7 +44,7 @@ def main(
 
 
 if "snakemake" in globals():
-    with logs.job(snakemake.log[0]), devices.lease(snakemake.resources.get("gpu", 0)):
+    with logs.job(snakemake.log[0]), leases.lease(snakemake.resources.get("gpu", 0)):
         main(
             Path(snakemake.input.images),
             Path(snakemake.input.index),

@@ -7,8 +7,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from headstart import config, logs
+from headstart import logs
 from headstart.data import sources
+from headstart.experiment import config
 
 logger = logging.getLogger("headstart.fetch")
 

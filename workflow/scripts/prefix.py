@@ -4,7 +4,8 @@ import json
 import time
 from pathlib import Path
 
-from headstart import devices, logs
+from headstart import logs
+from headstart.compute import devices, leases
 from headstart.data.cache import ImageCache
 
 
@@ -19,7 +20,7 @@ def main(
     output: Path,
     meta: Path,
 ) -> None:
-    from headstart import features
+    from headstart.training import features
 
     started = time.perf_counter()
     device = devices.open_device(precision, threads)
@@ -36,7 +37,7 @@ def main(
 
 
 if "snakemake" in globals():
-    with logs.job(snakemake.log[0]), devices.lease(snakemake.resources.get("gpu", 0)):
+    with logs.job(snakemake.log[0]), leases.lease(snakemake.resources.get("gpu", 0)):
         main(
             Path(snakemake.input.images),
             Path(snakemake.input.index),

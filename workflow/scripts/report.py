@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from headstart import logs, report, tracking
+from headstart import logs, tracking
 from headstart.data import manifest
+from headstart.report import pages
 
 
 def main(
@@ -22,7 +23,7 @@ def main(
     tracking_path: Path,
     output: Path,
 ) -> None:
-    report.build(
+    pages.build(
         output,
         experiment=experiment,
         verdict=json.loads((comparison / "verdict.json").read_text()),

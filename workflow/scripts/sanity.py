@@ -5,9 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from headstart import config, logs, sanity
+from headstart import logs
 from headstart.data import manifest
 from headstart.data.cache import ImageCache
+from headstart.experiment import config
+from headstart.report import sanity
 
 
 def main(

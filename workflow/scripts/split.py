@@ -5,8 +5,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from headstart import config, logs
+from headstart import logs
 from headstart.data import manifest, splits
+from headstart.experiment import config
 
 logger = logging.getLogger("headstart.split")
 

@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from headstart import devices, logs
+from headstart import logs
+from headstart.compute import devices, leases
 from headstart.data.cache import ImageCache
 
 
@@ -16,7 +17,7 @@ def main(
     threads: int,
     folder: Path,
 ) -> None:
-    from headstart import features
+    from headstart.training import features
 
     features.extract_stages(
         ImageCache.open(images, index),
@@ -28,7 +29,7 @@ def main(
 
 
 if "snakemake" in globals():
-    with logs.job(snakemake.log[0]), devices.lease(snakemake.resources.get("gpu", 0)):
+    with logs.job(snakemake.log[0]), leases.lease(snakemake.resources.get("gpu", 0)):
         main(
             Path(snakemake.input.images),
             Path(snakemake.input.index),

@@ -3,7 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from headstart import config, devices, inputs, logs, runs
+from headstart import logs
+from headstart.compute import leases
+from headstart.experiment import config
+from headstart.training import inputs, runs
 
 
 def main(
@@ -25,7 +28,7 @@ def given(path: str | None) -> Path | None:
 
 if "snakemake" in globals():
     files = snakemake.input
-    with logs.job(snakemake.log[0]), devices.lease(snakemake.resources.get("gpu", 0)) as gpus:
+    with logs.job(snakemake.log[0]), leases.lease(snakemake.resources.get("gpu", 0)) as gpus:
         main(
             gpus,
             snakemake.log[0],

@@ -1,1 +1,1 @@
-"""From a source to pixels: sources, manifest, split, cache."""
+"""Files of any source enter; the manifest, the frozen split and the decoded images leave."""

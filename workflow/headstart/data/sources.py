@@ -11,8 +11,8 @@ import pandas as pd
 from filelock import FileLock
 
 from headstart import HeadstartError
-from headstart.config import Dataset, Table
 from headstart.data import archives, cifar, downloads, folders, tables
+from headstart.experiment.config import Dataset, Table
 
 _LOCAL = {"package", "folder", "csv"}
 

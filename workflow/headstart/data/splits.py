@@ -8,8 +8,8 @@ import pandas as pd
 from sklearn.model_selection import train_test_split
 
 from headstart import HeadstartError
-from headstart.config import Split
 from headstart.data.manifest import OK
+from headstart.experiment.config import Split
 
 SPLITS = ["train", "val", "test"]
 _FOLDERS = {"test": ["test"], "val": ["val", "valid", "validation"]}

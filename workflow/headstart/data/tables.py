@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from headstart import HeadstartError
-from headstart.config import Join, Part, Table, Threshold
+from headstart.experiment.config import Join, Part, Table, Threshold
 
 _SEPARATORS = {"comma": ",", "tab": "\t", "semicolon": ";", "whitespace": r"\s+"}
 _OUTSIDE = r"^/|(?:^|/)\.\.(?:/|$)"

@@ -1,0 +1,120 @@
+"""Checkpoints: written whole or not at all, used by their own run only, never in the way."""
+
+import logging
+import os
+
+import pytest
+import torch
+
+from headstart.training.checkpoints import Progress, ResumeFile, digest
+
+
+def some_progress() -> Progress:
+    model = {"w": torch.arange(3.0)}
+    return Progress(
+        epoch=2,
+        model=model,
+        optimizer={"state": {0: {"step": torch.tensor(4.0)}}, "param_groups": [{"lr": 0.1}]},
+        scheduler={"last_epoch": 8, "lr_lambdas": [None]},
+        best_epoch=1,
+        best_score=(0.5, -1.0),
+        best_model={"w": torch.ones(3)},
+        history=[{"epoch": 1, "val_loss": 1.0}, {"epoch": 2, "val_loss": 2.0}],
+        mlflow_run_id="abc",
+    )
+
+
+@pytest.fixture
+def file(tmp_path) -> ResumeFile:
+    return ResumeFile(tmp_path / "resume" / "full_fraction-0.5_seed-0.pt", "key")
+
+
+def test_what_is_saved_comes_back(file):
+    file.save(some_progress())
+    made, wanted = file.load(), some_progress()
+    for name in ("epoch", "best_epoch", "best_score", "history", "mlflow_run_id", "scheduler"):
+        assert getattr(made, name) == getattr(wanted, name)
+    assert torch.equal(made.model["w"], wanted.model["w"])
+    assert torch.equal(made.best_model["w"], wanted.best_model["w"])
+    assert torch.equal(made.optimizer["state"][0]["step"], torch.tensor(4.0))
+
+
+def test_a_fresh_start_has_no_history(file):
+    assert file.load() == Progress()
+    assert not file.path.parent.exists()
+
+
+def test_a_file_of_other_settings_is_ignored(file, caplog):
+    file.save(some_progress())
+    with caplog.at_level(logging.INFO):
+        assert ResumeFile(file.path, "other").load() == Progress()
+    assert "other settings: starting afresh" in caplog.text
+
+
+def test_files_of_one_folder_do_not_meet(tmp_path):
+    """0.25 and 0.5 differ only behind a dot, where with_suffix cuts."""
+    files = [ResumeFile(tmp_path / f"full_fraction-0.{f}_seed-0.pt", "key") for f in (25, 5)]
+    for epoch, file in enumerate(files, 1):
+        file.save(Progress(epoch=epoch))
+    assert [file.load().epoch for file in files] == [1, 2]
+
+
+def test_a_failing_write_leaves_the_old_file(file, monkeypatch):
+    file.save(some_progress())
+
+    def full_disk(state: object, path: object) -> None:
+        with open(str(path), "wb") as out:
+            out.write(b"half")
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full_disk)
+        with pytest.raises(OSError, match="No space"):
+            file.save(Progress(epoch=3))
+    assert file.load().epoch == 2
+    assert [path.name for path in file.path.parent.iterdir()] == [file.path.name]
+
+
+@pytest.mark.parametrize(
+    "kind", ["truncated", "empty", "text", "zeros", "no key", "old fields", "list"]
+)
+def test_a_broken_file_means_a_fresh_start(file, caplog, kind):
+    """After a power cut, say. A crash here would come again on every rerun."""
+    file.save(some_progress())
+    whole = file.path.read_bytes()
+    match kind:
+        case "truncated":
+            file.path.write_bytes(whole[: len(whole) // 2])
+        case "empty":
+            file.path.write_bytes(b"")
+        case "text":
+            file.path.write_bytes(b"hello world, no checkpoint")
+        case "zeros":
+            file.path.write_bytes(bytes(len(whole)))
+        case "no key":
+            torch.save({"epoch": 1}, file.path)
+        case "old fields":
+            torch.save({"key": "key", "epochs": 1}, file.path)
+        case "list":
+            torch.save([1, 2], file.path)
+    with caplog.at_level(logging.INFO):
+        assert file.load() == Progress()
+    assert f"{file.path} is broken" in caplog.text and "starting afresh" in caplog.text
+    assert "\n" not in caplog.messages[-1]
+    file.save(some_progress())
+    assert file.load().epoch == 2
+
+
+def test_removing_leaves_nothing_even_of_killed_attempts(file):
+    file.save(some_progress())
+    file.path.with_suffix(".99999.partial").write_bytes(b"half")
+    file.remove()
+    file.remove()
+    assert os.listdir(file.path.parent) == []
+
+
+def test_digest_is_independent_of_key_order_only():
+    one, other = {"a": 1, "b": [1, 2]}, {"b": [1, 2], "a": 1}
+    assert digest(one) == digest(other) and len(digest(one)) == 64
+    assert digest(one) != digest({"a": 1, "b": [2, 1]})
+    assert digest({"a": 0.1}) == digest({"a": 0.10})

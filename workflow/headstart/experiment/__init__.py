@@ -1,0 +1,1 @@
+"""An experiment's YAML file enters; frozen, checked settings leave."""

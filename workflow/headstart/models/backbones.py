@@ -1,0 +1,132 @@
+"""Backbones by name, from timm and torchvision: body, head, stages and preprocessing."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headstart import HeadstartError
+from headstart.experiment import config
+from headstart.models import layers, preprocessing, registry, weights
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def create(name: str, library: str, num_classes: int, stem: str = "standard") -> "nn.Module":
+    """A randomly initialised model of the library's own architecture, for (n, 3, h, w) input."""
+    if library == "timm":
+        import timm
+
+        model = timm.create_model(name, pretrained=False, num_classes=num_classes)
+    else:
+        import torchvision
+
+        model = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
+    if stem == "small":
+        _use_small_stem(model, name)
+    return model
+
+
+def _use_small_stem(model: "nn.Module", name: str) -> None:
+    """Give a ResNet the stem for small images: 3×3 with stride 1, and no pooling after it."""
+    from torch import nn
+
+    first = getattr(model, "conv1", None)
+    if not isinstance(first, nn.Conv2d) or not hasattr(model, "maxpool"):
+        raise HeadstartError(
+            f"backbone.stem is 'small', which only a ResNet can have, and backbone.name is {name!r}"
+        )
+    model.conv1 = nn.Conv2d(3, first.out_channels, 3, stride=1, padding=1, bias=False)
+    model.maxpool = nn.Identity()
+
+
+def prepare(
+    backbone: config.Backbone, image: config.Image, config_path: Path, weights_path: Path
+) -> None:
+    """Resolve the backbone once for all runs: its preprocessing and its weights.
+
+    Writes a JSON description and a safetensors file with the whole pretrained state dict
+    (empty when backbone.weights is none).
+
+    Raises:
+        HeadstartError: the weights cannot be had or do not fit, or the model refuses image.size.
+    """
+    from safetensors.torch import save_file
+
+    registry.require_known(backbone)
+    state = weights.load(backbone)
+    model = create(backbone.name, backbone.library, 2, backbone.stem)
+    weights.apply(model, state)
+    own = preprocessing.data_config(model, backbone.library, backbone.name, image)
+    require_size(model, backbone.name, own["size"], "image.size")
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, weights_path)
+    description = config.plain(backbone) | {
+        "image": own,
+        "num_features": model.get_submodule(layers.head_name(model)).in_features,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "weights_sha256": weights.sha256(weights_path),
+    }
+    config_path.write_text(json.dumps(description, indent=2, sort_keys=True) + "\n")
+
+
+def require_size(model: "nn.Module", name: str, size: int, key: str) -> None:
+    """Raise HeadstartError when the model cannot take images of the size that `key` says."""
+    import torch
+
+    try:
+        with torch.inference_mode():
+            model.eval()(torch.zeros(1, 3, size, size))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise HeadstartError(
+            f"{key} is {size}, which {name} does not take ({reason}); leave it out or "
+            "choose another backbone"
+        ) from None
+
+
+def build(
+    description: dict[str, Any],
+    num_classes: int,
+    weights_path: Path | None,
+    seed: int,
+    xavier: bool = False,
+) -> "nn.Module":
+    """The model that a run starts from: random or pretrained body, new Xavier head.
+
+    Args:
+        description: the content of backbone/config.json.
+        weights_path: safetensors file of the pretrained state dict; None for a random body.
+        seed: decides the random initialisation.
+        xavier: whether a random body is drawn Xavier-uniform instead of as its library does.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    torch.manual_seed(seed)
+    model = untrained(description, num_classes)
+    if xavier:
+        model.apply(_draw_xavier)
+    if weights_path is not None:
+        weights.apply(model, load_file(weights_path))
+    torch.manual_seed(seed)
+    model.set_submodule(
+        layers.head_name(model), layers.new_head(description["num_features"], num_classes)
+    )
+    return model
+
+
+def untrained(description: dict[str, Any], num_classes: int) -> "nn.Module":
+    """A randomly initialised model of the backbone that backbone/config.json describes."""
+    return create(
+        description["name"],
+        description["library"],
+        num_classes,
+        description.get("stem", "standard"),
+    )
+
+
+def _draw_xavier(module: "nn.Module") -> None:
+    from torch import nn
+
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.xavier_uniform_(module.weight)

@@ -1,0 +1,286 @@
+"""One self-contained report.html: the verdict, what it rests on, and how it was made.
+
+Figures are inlined, styles too; the page needs no script and no network.
+"""
+
+import base64
+import io
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+import yaml
+from PIL import Image
+
+from headstart import HeadstartError, __version__
+
+FIGURE_TITLES = {
+    "curves": "Training curves",
+    "confusion": "Confusion matrix",
+    "reliability": "Reliability",
+    "mistakes": "Most confident mistakes",
+    "worst_mistakes": "Most confident mistakes",
+}
+MOST_ILLUSTRATED = 24
+PNG_BUDGET = 100_000
+WIDEST = 1600
+METRIC_NAMES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro-F1",
+    "log_loss": "log loss",
+    "ece": "ECE",
+    "top_3": "top-3 accuracy",
+    "top_5": "top-5 accuracy",
+    "roc_auc": "ROC AUC",
+}
+SHARES = {"accuracy", "balanced_accuracy", "top_3", "top_5"}
+SPLITS = ("train", "val", "test")
+
+
+def build(
+    output: Path,
+    *,
+    experiment: Mapping[str, Any],
+    verdict: Mapping[str, Any],
+    summary: pd.DataFrame,
+    runs: pd.DataFrame,
+    run_dirs: list[Path],
+    manifest: pd.DataFrame,
+    split: pd.DataFrame,
+    notes: list[str],
+    comparison_figures: Mapping[str, Path],
+    sanity_figures: Mapping[str, Path],
+) -> None:
+    """Write the report of an experiment to `output`.
+
+    `experiment` is the plain configuration, `verdict` the content of verdict.json, `summary` and
+    `runs` the tables of comparison/, `manifest` and `split` the tables of the data stage. Each of
+    `run_dirs` holds run.json, metrics.json and figures/*.png. Figures are given by caption.
+    Raises HeadstartError where a file of a run or a figure cannot be read.
+    """
+    details = [_run(folder, i < MOST_ILLUSTRATED) for i, folder in enumerate(run_dirs)]
+    made_by = [run["made_by"] for run in details]
+    whole = (summary["fraction"] - verdict["fraction"]).abs() < 1e-9
+    text = (
+        _environment()
+        .get_template("template.html.j2")
+        .render(
+            title=experiment.get("report", {}).get("title") or experiment["experiment"],
+            experiment=experiment["experiment"],
+            verdict=verdict,
+            rows=_ranked(summary[whole]),
+            other_rows=_ranked(summary[~whole]),
+            devices=_distinct(list(runs.get("device", pd.Series(dtype=object)))),
+            n_runs=len(runs),
+            backbone=experiment.get("backbone", {}).get("name", ""),
+            counts=_counts(manifest, split),
+            left_out=_left_out(manifest),
+            n_images=len(manifest),
+            notes=notes,
+            comparison_figures=_figures(comparison_figures),
+            sanity_figures=_figures(sanity_figures),
+            runs=details,
+            most_illustrated=MOST_ILLUSTRATED,
+            facts=_facts(experiment, made_by),
+            config=_yaml(experiment),
+            version=__version__,
+        )
+    )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(text, encoding="utf-8")
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": percent,
+        "points": points,
+        "duration": duration,
+        "size": size,
+        "count": count,
+        "number": number,
+        "p_value": p_value,
+    }
+    return environment
+
+
+def _missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and not math.isfinite(value))
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A share as a percentage: 0.872 → 87.2 %; a dash for what is unknown, as in all of these."""
+    return "–" if _missing(value) else f"{100 * value:.{digits}f}\u00a0%"  # type: ignore[operator]
+
+
+def points(value: float | None) -> str:
+    """A difference of shares in signed points: 0.027 → +2.7."""
+    if _missing(value):
+        return "–"
+    return f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")  # type: ignore[operator]
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A plain number with a fixed count of decimals."""
+    return "–" if _missing(value) else f"{value:.{digits}f}"
+
+
+def count(value: float | None) -> str:
+    """A whole number with thousands separators."""
+    return "–" if _missing(value) else f"{value:,.0f}"
+
+
+def p_value(value: float | None) -> str:
+    """A p value with three decimals, or < 0.001."""
+    return "< 0.001" if not _missing(value) and value < 0.001 else number(value)  # type: ignore[operator]
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in at most two units: 191 → 3 min 11 s; a dash for zero, which was no work."""
+    if _missing(seconds) or seconds == 0:
+        return "–"
+    assert seconds is not None
+    if seconds < 59.5:
+        return f"{seconds:.2g}\u00a0s" if seconds < 9.95 else f"{seconds:.0f}\u00a0s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}\u00a0min {rest}\u00a0s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}\u00a0h {minutes}\u00a0min"
+
+
+def size(value: float | None) -> str:
+    """Bytes in binary units: 1.9e9 → 1.8 GiB; a dash for zero, which was not measured."""
+    if _missing(value) or value == 0:
+        return "–"
+    assert value is not None
+    unit = "KiB" if value < 2**20 else "MiB" if value < 2**30 else "GiB"
+    amount = value / {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}[unit]
+    return f"{amount:.1f}\u00a0{unit}" if unit == "GiB" else f"{amount:.0f}\u00a0{unit}"
+
+
+def _ranked(summary: pd.DataFrame) -> list[dict[str, Any]]:
+    order = summary.sort_values(["fraction", "accuracy"], ascending=[False, False], kind="stable")
+    return [{str(key): value for key, value in row.items()} for row in order.to_dict("records")]
+
+
+def _distinct(values: list[Any]) -> list[str]:
+    return list(
+        dict.fromkeys(str(value) for value in values if not _missing(value) and value != "")
+    )
+
+
+def _counts(manifest: pd.DataFrame, split: pd.DataFrame) -> dict[str, Any]:
+    """Images by class (rows) and split (columns), with totals; only those that were split."""
+    labelled = split.merge(manifest[["id", "label"]], on="id", how="left")
+    table = pd.crosstab(labelled["label"].astype(str), labelled["split"])
+    table = table.reindex(columns=list(SPLITS), fill_value=0).sort_index()
+    return {
+        "splits": SPLITS,
+        "classes": [(name, list(row), sum(row)) for name, *row in table.itertuples()],
+        "totals": [int(total) for total in table.sum()],
+        "all": int(table.to_numpy().sum()),
+    }
+
+
+def _left_out(manifest: pd.DataFrame) -> list[tuple[str, list[str]]]:
+    """Ids of the files left out, by reason, the most frequent first."""
+    broken = manifest[manifest["status"] != "ok"]
+    groups = [(str(reason), list(ids)) for reason, ids in broken.groupby("status")["id"]]
+    return sorted(groups, key=lambda group: -len(group[1]))
+
+
+def _figures(figures: Mapping[str, Path]) -> list[dict[str, Any]]:
+    return [{"caption": caption, **embed(path)} for caption, path in figures.items()]
+
+
+def embed(path: Path) -> dict[str, Any]:
+    """A figure as a data address, with its width and height in pixels.
+
+    Charts stay lossless PNG. What takes more than 100 kB that way holds photographs, and becomes
+    WebP at quality 80, at most 1600 pixels wide.
+    """
+    try:
+        with Image.open(path) as opened:
+            picture = opened.convert("RGB")
+    except OSError as error:
+        raise HeadstartError(f"{path}: not a readable figure ({error}); make it again") from error
+    kind, data = "png", path.read_bytes()
+    if len(data) > PNG_BUDGET:
+        if picture.width > WIDEST:
+            picture.thumbnail((WIDEST, 16_000), Image.Resampling.LANCZOS)
+        buffer = io.BytesIO()
+        picture.save(buffer, "WEBP", quality=80, method=4)
+        kind, data = "webp", buffer.getvalue()
+    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    return {"source": source, "width": picture.width, "height": picture.height}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise HeadstartError(f"{path}: cannot be read ({error}); make this run again") from error
+
+
+def _run(folder: Path, illustrated: bool) -> dict[str, Any]:
+    made_by, scores = _read(folder / "run.json"), _read(folder / "metrics.json")
+    found = {path.stem: path for path in sorted((folder / "figures").glob("*.png"))}
+    order = [name for name in FIGURE_TITLES if name in found]
+    order += [name for name in found if name not in FIGURE_TITLES]
+    titles = {FIGURE_TITLES.get(name, name.replace("_", " ")): found[name] for name in order}
+    return {
+        "made_by": made_by,
+        "metrics": [_metric(name, value) for name, value in scores["metrics"].items()],
+        "accuracy": scores["metrics"]["accuracy"],
+        "settings": _yaml(made_by.get("settings") or {}),
+        "figures": _figures(titles) if illustrated else [],
+    }
+
+
+def _metric(name: str, value: Mapping[str, float]) -> tuple[str, str, str]:
+    write = percent if name in SHARES else number
+    interval = (
+        "" if _missing(value.get("low")) else f"{write(value['low'])} to {write(value['high'])}"
+    )
+    return METRIC_NAMES.get(name, name), write(value["value"]), interval
+
+
+def _yaml(value: Mapping[str, Any]) -> str:
+    """YAML in the given order; what YAML has no word for (paths, numpy numbers) as text."""
+    plain = json.loads(json.dumps(value, default=str))
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=88)
+
+
+def _facts(experiment: Mapping[str, Any], made_by: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """What made the runs; several values where runs differ."""
+
+    def seen(key: str) -> str:
+        return ", ".join(_distinct([run.get(key) for run in made_by]))
+
+    versions = [f"{k} {v}" for run in made_by for k, v in (run.get("versions") or {}).items()]
+    facts = [
+        ("Backbone", str(experiment.get("backbone", {}).get("name", ""))),
+        ("Weights", seen("weights")),
+        ("Weights, SHA-256", seen("weights_sha256")),
+        ("Split, SHA-256", seen("split_hash")),
+        ("Configuration hash", seen("config_hash")),
+        ("Device", seen("device")),
+        ("Device UUID", seen("device_uuid")),
+        ("Precision", seen("precision")),
+        ("Threads", seen("threads")),
+        ("Versions", ", ".join(_distinct(versions))),
+        ("Git commit", seen("git_commit")),
+    ]
+    return [(name, value) for name, value in facts if value]

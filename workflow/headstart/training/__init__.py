@@ -1,0 +1,1 @@
+"""Settings and batches enter; a trained run leaves."""

@@ -1,0 +1,1 @@
+"""Decoded images enter; augmented, normalised batches on the device leave."""
