@@ -27,7 +27,8 @@ def build_manifest(root: Path, sizes: list[tuple[int, int]], mode: str = "RGB") 
 
 def build(table: pd.DataFrame, root: Path, size: int = 16, **options) -> cache.ImageCache:
     images, index = root / "cache" / "images.bin", root / "cache" / "index.csv"
-    cache.build(table, images, index, size, options.pop("interpolation", "bilinear"), **options)
+    image = {"cache_size": size, "interpolation": options.pop("interpolation", "bilinear")}
+    cache.build(table, images, index, image, **options)
     return cache.ImageCache.open(images, index)
 
 

@@ -386,5 +386,5 @@ def test_a_wrong_config_stops_in_one_line_before_any_job(
     done = snakemake(changed)
     assert done.returncode == 1
     lines = [line for line in done.stderr.splitlines() if line.strip()]
-    assert lines[-1].startswith("error: experiment.yaml: ") and told in lines[-1]
+    assert re.match(r"error: experiment\.yaml:\d+: ", lines[-1]) and told in lines[-1]
     assert "Traceback" not in done.stderr and "Execute" not in done.stderr

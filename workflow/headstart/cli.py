@@ -80,8 +80,9 @@ def _positive(text: str) -> int:
 
 def check(options: argparse.Namespace) -> int:
     """Validate config, data and weights; print the grid, the devices and what would run."""
-    experiment = loading.load(options.file, options.overrides)
-    listing = preflight.check(experiment, str(options.file))
+    raw, origin = loading.read(options.file, options.overrides)
+    experiment = loading.from_dict(raw, origin)
+    listing = preflight.check(experiment, origin)
     gpus = leases.visible()
     print(f"experiment  {experiment.experiment}")
     print(f"images      {_images(experiment.dataset, listing)}")

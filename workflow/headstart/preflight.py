@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from headstart import HeadstartError
 from headstart.experiment.config import Experiment
+from headstart.experiment.lines import Origin
 from headstart.experiment.schema import ConfigError
 from headstart.models import registry, weights
 
@@ -11,8 +12,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def check(experiment: Experiment, where: str) -> "pd.DataFrame | None":
+def check(experiment: Experiment, origin: Origin) -> "pd.DataFrame | None":
     """Check the backbone's name, its weights and the images behind an experiment.
+
+    Args:
+        origin: where the experiment was read from, to name in an error.
 
     Returns:
         The source's images: columns id, path, label, split. None where they are in an archive,
@@ -20,7 +24,7 @@ def check(experiment: Experiment, where: str) -> "pd.DataFrame | None":
         goes without a network.
 
     Raises:
-        ConfigError: one line, led by the configuration file.
+        ConfigError: one line, led by the configuration file and the line of the key.
     """
     from headstart.data import sources, splits
 
@@ -32,8 +36,6 @@ def check(experiment: Experiment, where: str) -> "pd.DataFrame | None":
             return None
         listing = sources.list_images(experiment.dataset)
         splits.split(listing.assign(sha256=listing.id, status="ok"), experiment.split)
-    except ConfigError:
-        raise
     except HeadstartError as error:
-        raise ConfigError(f"{where}: {error}") from None
+        raise ConfigError(origin.located(str(error))) from None
     return listing

@@ -12,7 +12,7 @@ sys.path.insert(0, str(WORKFLOW.resolve()))
 from headstart import HeadstartError, tracking  # noqa: E402
 from headstart.compute import devices  # noqa: E402
 from headstart.experiment import config as experiments  # noqa: E402
-from headstart.experiment import loading, schema  # noqa: E402
+from headstart.experiment import lines, loading, schema  # noqa: E402
 from headstart.data import sources  # noqa: E402
 
 # Jobs run scripts in processes of their own, perhaps in another environment.
@@ -23,17 +23,18 @@ os.environ.update(
     GLIBC_TUNABLES=os.getenv("GLIBC_TUNABLES", devices.GLIBC_TUNABLES),
 )
 
-update_config(config, schema.typed(workflow.config_settings.config))
-
-CONFIG_FILE = os.path.relpath(
-    (workflow.overwrite_configfiles or ["config/config.yaml"])[-1]
+ORIGIN = lines.Origin(
+    tuple(workflow.overwrite_configfiles) or ("config/config.yaml",),
+    schema.typed(dict(workflow.config_settings.config)),
 )
+update_config(config, ORIGIN.overrides)
+
 try:
-    EXPERIMENT = loading.from_dict(config, CONFIG_FILE)
+    EXPERIMENT = loading.from_dict(config, ORIGIN)
     if workflow.is_main_process:
         from headstart import preflight
 
-        preflight.check(EXPERIMENT, CONFIG_FILE)
+        preflight.check(EXPERIMENT, ORIGIN)
 except HeadstartError as error:
     sys.exit(f"error: {error}")
 

@@ -1,79 +1,92 @@
 """Rules of the configuration that span several keys, which a schema cannot express."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
+from headstart.experiment.config import Experiment, Phase, Strategy, Transform
+from headstart.experiment.lines import Origin
 from headstart.experiment.schema import ConfigError
 
-if TYPE_CHECKING:
-    from headstart.experiment.config import Experiment, Transform
 
-
-def check(experiment: "Experiment", where: str) -> None:
+def check(experiment: Experiment, origin: Origin) -> None:
     """Check the rules that span several keys.
+
+    Args:
+        origin: where the experiment was read from, to name in an error.
 
     Raises:
         ConfigError: in one line, the key that breaks a rule, its value and the rule.
     """
+    if mistake := next(_mistakes(experiment), None):
+        raise ConfigError(origin.located(mistake))
 
-    def require(condition: bool, message: str) -> None:
-        if not condition:
-            raise ConfigError(f"{where}: {message}")
 
-    weightless = experiment.backbone.weights == "none"
+def _mistakes(experiment: Experiment) -> Iterator[str]:
+    """What breaks a rule, each time led by the key."""
+    yield from _bounds(experiment.augmentation, "augmentation")
     for name, strategy in experiment.strategies.items():
         key = f"strategies.{name}"
-        require(
-            not (weightless and strategy.init == "pretrained"),
-            f"{key}.init is 'pretrained', but backbone.weights is 'none'; "
-            "name weights or set init to random",
-        )
-        require(
-            strategy.init == "pretrained"
-            or any(p.train not in ("head", "probe") for p in strategy.phases),
-            f"{key}.phases train only the head of a random backbone; train all, "
-            "or set init to pretrained",
-        )
-        require(
-            len(strategy.phases) == 1 or all(p.train != "probe" for p in strategy.phases),
-            f"{key}.phases mix a probe with other phases; give the probe a strategy of its own",
-        )
-        settings = strategy.training
-        require(
-            settings.gpus <= settings.batch_size,
-            f"{key}.training.gpus is {settings.gpus}, but must be at most batch_size, "
-            f"{settings.batch_size}, of which each GPU takes its share",
-        )
+        yield from _start(strategy, experiment, key)
+        yield from _batches(strategy, experiment, key)
         for index, phase in enumerate(strategy.phases):
-            require(
-                (phase.train == "last_k_stages") == (phase.stages is not None),
-                f"{key}.phases[{index}].stages is {phase.stages!r}, but train is {phase.train!r}; "
-                "stages belongs to last_k_stages, and only there",
-            )
-            require(
-                phase.start_size is None
-                or phase.start_size <= (experiment.image.size or phase.start_size),
-                f"{key}.phases[{index}].start_size is {phase.start_size}, but must be at most "
-                f"image.size, {experiment.image.size}",
-            )
-            peak = phase.lr * min(1.0, phase.head_lr_multiplier)
-            require(
-                phase.min_lr <= peak,
-                f"{key}.phases[{index}].min_lr is {phase.min_lr}, but must be at most the peak "
-                f"rate, {peak}",
-            )
-        require(
-            not strategy.from_features or strategy.augmentation == experiment.augmentation,
-            f"{key}.augmentation differs from the experiment's, but a strategy that trains only "
-            "the head uses features made under the experiment's; leave it out",
+            yield from _phase(phase, experiment.image.size, f"{key}.phases[{index}]")
+        yield from _augmentation(strategy, experiment, key)
+
+
+def _start(strategy: Strategy, experiment: Experiment, key: str) -> Iterator[str]:
+    """Where the weights start must suit what trains."""
+    kinds = {phase.train for phase in strategy.phases}
+    if experiment.backbone.weights == "none" and strategy.init == "pretrained":
+        yield (
+            f"{key}.init is 'pretrained', but backbone.weights is 'none'; "
+            "name weights or set init to random"
         )
-        _check_bounds(strategy.augmentation, f"{where}: {key}.augmentation")
-    _check_bounds(experiment.augmentation, f"{where}: augmentation")
+    if strategy.init != "pretrained" and kinds <= {"head", "probe"}:
+        yield (
+            f"{key}.phases train only the head of a random backbone; train all, "
+            "or set init to pretrained"
+        )
+    if len(strategy.phases) > 1 and "probe" in kinds:
+        yield f"{key}.phases mix a probe with other phases; give the probe a strategy of its own"
 
 
-def _check_bounds(augmentation: "tuple[Transform, ...]", where: str) -> None:
+def _batches(strategy: Strategy, experiment: Experiment, key: str) -> Iterator[str]:
+    """Every GPU needs an image of each batch."""
+    training = strategy.training
+    if training.gpus > training.batch_size:
+        key = "" if training == experiment.training else f"{key}."
+        yield (
+            f"{key}training.gpus is {training.gpus}, but must be at most batch_size, "
+            f"{training.batch_size}, of which each GPU takes its share"
+        )
+
+
+def _phase(phase: Phase, size: int | None, key: str) -> Iterator[str]:
+    """A phase's settings must fit each other and `size`, that of the images."""
+    if (phase.train == "last_k_stages") != (phase.stages is not None):
+        yield (
+            f"{key}.stages is {phase.stages!r}, but train is {phase.train!r}; "
+            "stages belongs to last_k_stages, and only there"
+        )
+    if phase.start_size and size and phase.start_size > size:
+        yield f"{key}.start_size is {phase.start_size}, but must be at most image.size, {size}"
+    peak = phase.lr * min(1.0, phase.head_lr_multiplier)
+    if phase.min_lr > peak:
+        yield f"{key}.min_lr is {phase.min_lr}, but must be at most the peak rate, {peak}"
+
+
+def _augmentation(strategy: Strategy, experiment: Experiment, key: str) -> Iterator[str]:
+    """A strategy on features cannot have its own."""
+    if strategy.from_features and strategy.augmentation != experiment.augmentation:
+        yield (
+            f"{key}.augmentation differs from the experiment's, but a strategy that trains only "
+            "the head uses features made under the experiment's; leave it out"
+        )
+    yield from _bounds(strategy.augmentation, f"{key}.augmentation")
+
+
+def _bounds(augmentation: tuple[Transform, ...], key: str) -> Iterator[str]:
+    """The lower bound of a range comes first."""
     for index, transform in enumerate(augmentation):
         for name, value in transform.parameters:
             if isinstance(value, tuple) and value[0] > value[1]:
-                raise ConfigError(
-                    f"{where}[{index}].{name} is {list(value)}, but the lower bound comes first"
-                )
+                yield f"{key}[{index}].{name} is {list(value)}, but the lower bound comes first"

@@ -7,7 +7,10 @@ from typing import Any
 import yaml
 
 from headstart.experiment import checks, config, schema
+from headstart.experiment.lines import Origin, shown
 from headstart.experiment.schema import ConfigError, with_defaults
+
+_UNKNOWN = Origin()
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> config.Experiment:
@@ -19,33 +22,54 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> config.Experiment:
     Raises:
         ConfigError: the file is missing, is not YAML, or breaks a rule of the schema.
     """
+    raw, origin = read(path, overrides)
+    return from_dict(raw, origin)
+
+
+def read(path: str | Path, overrides: Sequence[str] = ()) -> tuple[dict[str, Any], Origin]:
+    """An experiment file's raw configuration under its overrides, and where it is from.
+
+    Raises:
+        ConfigError: the file is missing or is not YAML, or an override is not "key=value".
+    """
+    over = schema.parse_overrides(overrides)
     try:
         raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(
-            f"{path}: cannot be read ({error.strerror}); give an experiment file"
+            f"{shown(path)}: cannot be read ({error.strerror}); give an experiment file"
         ) from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 text ({error.reason})") from None
+        raise ConfigError(f"{shown(path)}: is not UTF-8 text ({error.reason})") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(_no_yaml(shown(path), error)) from None
     if not isinstance(raw, dict):
-        raise ConfigError(f"{path}: holds no settings; see config/README.md")
-    return from_dict(schema.overridden(raw, overrides), str(path))
+        raise ConfigError(f"{shown(path)}: holds no settings; see config/README.md")
+    return schema.merged(raw, over), Origin((path,), over)
 
 
-def from_dict(raw: dict[str, Any], where: str = "config") -> config.Experiment:
+def _no_yaml(file: str, error: yaml.YAMLError) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        reasons = ", ".join(filter(None, [error.context, error.problem]))
+        return f"{file}:{error.problem_mark.line + 1}: not valid YAML: {reasons}"
+    return f"{file}: not valid YAML: {' '.join(str(error).split())}"
+
+
+def from_dict(raw: dict[str, Any], origin: Origin = _UNKNOWN) -> config.Experiment:
     """Check a raw configuration, fill in defaults and freeze it. `raw` stays as it is.
+
+    Args:
+        origin: where it was read from, to name in an error.
 
     Raises:
         ConfigError: in one line, the first key that breaks a rule, its value and the rule.
     """
-    settings = with_defaults(raw, where)
+    settings = with_defaults(raw, origin)
     settings["split"] = settings["dataset"].pop("split")
     shared = settings["training"]
     for name, strategy in settings["strategies"].items():
         strategy["training"] = shared | raw["strategies"][name].get("training", {})
         strategy.setdefault("augmentation", settings["augmentation"])
     experiment = config.parse(config.Experiment, settings)
-    checks.check(experiment, where)
+    checks.check(experiment, origin)
     return experiment

@@ -10,6 +10,7 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError, validators
 
 from headstart import HeadstartError
+from headstart.experiment.lines import Origin
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 
@@ -18,11 +19,11 @@ class ConfigError(HeadstartError):
     """The configuration is wrong; the text names the key, its value and what is allowed."""
 
 
-def with_defaults(raw: dict[str, Any], where: str) -> dict[str, Any]:
+def with_defaults(raw: dict[str, Any], origin: Origin) -> dict[str, Any]:
     """A checked copy of a raw configuration in which every key has a value.
 
     Args:
-        where: the file to name in an error.
+        origin: where it was read from, to name in an error.
 
     Raises:
         ConfigError: in one line, the first key that breaks a rule, its value and the rule.
@@ -37,7 +38,7 @@ def with_defaults(raw: dict[str, Any], where: str) -> dict[str, Any]:
     errors.sort(key=lambda e: len(e.path), reverse=True)
     if errors:
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        raise ConfigError(f"{where}: {_describe(errors[0])}{more}")
+        raise ConfigError(origin.located(f"{_describe(errors[0])}{more}"))
     return settings
 
 
@@ -51,27 +52,29 @@ def typed(value: Any) -> Any:
     return value if isinstance(read, dict | list) else read
 
 
-def overridden(settings: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """Settings with "key=value" texts laid over them, dictionaries key by key.
+def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
+    """The settings that "key=value" texts give together.
 
     Raises:
         ConfigError: a text is not of that form, or its value not YAML.
     """
-    for override in overrides:
-        key, equals, value = override.partition("=")
+    settings: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
         if not equals:
-            raise ConfigError(f"--config {override}: give it as key=value")
+            raise ConfigError(f"--config {text}: give it as key=value")
         try:
-            settings = _merged(settings, {key: yaml.safe_load(value)})
+            settings = merged(settings, {key: yaml.safe_load(value)})
         except yaml.YAMLError:
-            raise ConfigError(f"--config {override}: the value is not valid YAML") from None
+            raise ConfigError(f"--config {text}: the value is not valid YAML") from None
     return settings
 
 
-def _merged(settings: Any, over: Any) -> Any:
+def merged(settings: Any, over: Any) -> Any:
+    """Settings with others laid over them: dictionaries key by key, anything else as a whole."""
     if not (isinstance(settings, dict) and isinstance(over, dict)):
         return over
-    return settings | {key: _merged(settings.get(key), value) for key, value in over.items()}
+    return settings | {key: merged(settings.get(key), value) for key, value in over.items()}
 
 
 def _copy(value: Any) -> Any:
