@@ -8,22 +8,22 @@ import pandas as pd
 
 from headstart import logs, tracking
 from headstart.report.figures import comparison as figures
-from headstart.verdict import comparison
+from headstart.verdict import comparison, inference, reading, tables
 
 logger = logging.getLogger("headstart.compare")
 
 
 def main(run_dirs: list[Path], tracking_path: Path, folder: Path) -> None:
-    runs = comparison.runs_table(run_dirs)
-    correct = comparison.load_correct(run_dirs)
-    summary = comparison.summarize(runs, correct)
-    verdict = comparison.compare(runs, correct)
+    results = reading.read(run_dirs)
+    resampled = inference.resample(reading.study(results))
+    runs = tables.runs_table(results)
+    summary = tables.summary_table(runs, resampled)
+    verdict = comparison.compare(runs, resampled)
     runs.to_csv(folder / "runs.csv", index=False)
     summary.to_csv(folder / "summary.csv", index=False)
     (folder / "verdict.json").write_text(json.dumps(verdict, indent=2) + "\n")
     histories = {
-        (row.strategy, row.fraction, row.seed): pd.read_csv(directory / "history.csv")
-        for row, directory in zip(runs.itertuples(), run_dirs, strict=True)
+        (*result.key, result.seed): pd.read_csv(result.folder / "history.csv") for result in results
     }
     figures.accuracy(runs, summary, verdict, folder / "accuracy.png")
     figures.curves(histories, folder / "training_curves.png")

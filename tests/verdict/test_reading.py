@@ -1,0 +1,100 @@
+"""Run folders become results and a study, or a line that says what is wrong."""
+
+import numpy as np
+import pytest
+
+from headstart import HeadstartError
+from headstart.verdict import reading
+
+
+def test_predictions_are_aligned_by_id(write_run, images, answers):
+    right = answers(0.8, 0)
+    order = np.random.default_rng(0).permutation(300)
+    plain = write_run("a", 0, right)
+    shuffled = write_run("b", 0, right[order], images.iloc[order])
+    study = reading.study(reading.read([plain, shuffled]))
+    assert list(study.images) == images["id"].tolist()
+    np.testing.assert_array_equal(study.cells["a", 1.0].values, study.cells["b", 1.0].values)
+    np.testing.assert_array_equal(study.cells["a", 1.0].values[0], right)
+
+
+def test_the_runs_of_a_cell_are_sorted_by_seed(run_dirs):
+    results = reading.read(run_dirs)
+    assert [result.folder for result in results] == run_dirs
+    assert [result.seed for result in results[:2]] == [1, 0]
+    study = reading.study(results)
+    assert list(study.cells) == [
+        ("scratch", 1.0),
+        ("full", 1.0),
+        ("full", 0.1),
+        ("head_only", 1.0),
+    ]
+    scratch = study.cells["scratch", 1.0]
+    assert scratch.runs == ((0, 0), (0, 1))
+    np.testing.assert_array_equal(scratch.values[1], reading.right_or_wrong(results[0].predictions))
+
+
+def test_each_split_may_have_its_own_test_images(write_run, images, answers):
+    right = answers(0.8, 0)
+    first = write_run("a", 3, right[:200], images[:200], split=0)
+    second = write_run("a", 3, right[200:], images[200:], split=1)
+    study = reading.study(reading.read([second, first]))
+    assert list(study.images) == images["id"].tolist()
+    cell = study.cells["a", 1.0]
+    assert cell.runs == ((0, 3), (1, 3)) and cell.seeds == (3, 3)
+    np.testing.assert_array_equal(cell.values[0], np.where(np.arange(300) < 200, right, np.nan))
+    np.testing.assert_array_equal(cell.values[1], np.where(np.arange(300) < 200, np.nan, right))
+
+
+def test_any_score_of_the_predictions(write_run, images, answers):
+    """The recall of class a: right or wrong on its images, nan on those of others."""
+
+    def recall(predictions):
+        return np.where(predictions["label"] == "a", reading.right_or_wrong(predictions), np.nan)
+
+    right = answers(0.8, 0)
+    study = reading.study(reading.read([write_run("a", 0, right)]), recall)
+    expected = right[images["label"] == "a"].mean()
+    assert np.nanmean(study.cells["a", 1.0].values) == pytest.approx(expected)
+
+
+def test_the_majority_floor_is_that_of_the_largest_fraction(run_dirs):
+    results = reading.read(run_dirs)
+    for result in results:
+        result.metrics["majority_floor"] = 0.9 if result.key[1] < 1 else result.seed / 10
+    assert reading.study(results).majority_floor == 0.1
+
+
+def test_runs_on_different_test_images_are_named(write_run, images, answers):
+    one = write_run("a", 0, answers(0.8, 0))
+    strange = images.replace({"id": {images["id"].iloc[-1]: "stranger"}})
+    other = write_run("b", 0, answers(0.8, 0), strange)
+    with pytest.raises(HeadstartError, match="different test images") as error:
+        reading.read([one, other])
+    assert str(one) in str(error.value) and str(other) in str(error.value)
+    assert "rerun evaluate" in str(error.value)
+
+
+def test_runs_with_different_labels_are_named(write_run, images, answers):
+    one = write_run("a", 0, answers(0.8, 0))
+    other = write_run("a", 1, answers(0.8, 0), images.assign(label=images["label"][::-1].values))
+    with pytest.raises(HeadstartError, match="different test images or labels"):
+        reading.read([one, other])
+
+
+def test_a_run_given_twice(run_dirs):
+    with pytest.raises(HeadstartError, match="two runs are scratch, fraction 1, seed 1"):
+        reading.read([*run_dirs, run_dirs[0]])
+
+
+@pytest.mark.parametrize("name", ["run.json", "metrics.json", "predictions.parquet"])
+def test_a_missing_file_is_named(write_run, answers, name):
+    run = write_run("a", 0, answers(0.8, 0))
+    (run / name).unlink()
+    with pytest.raises(HeadstartError, match=f"{name}: missing"):
+        reading.read([run])
+
+
+def test_no_runs_at_all():
+    with pytest.raises(HeadstartError, match="no runs to compare"):
+        reading.read([])

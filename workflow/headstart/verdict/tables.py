@@ -1,0 +1,78 @@
+"""The tables of a comparison: runs.csv, a row per run, and summary.csv, a row per strategy."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from headstart.verdict.inference import Resampled, mean
+from headstart.verdict.reading import Result
+
+_METRICS = ["accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece"]
+RUN_COLUMNS = [
+    "strategy",
+    "fraction",
+    "seed",
+    *_METRICS,
+    "n_test",
+    "train_seconds",
+    "images_per_second",
+    "peak_memory_bytes",
+    "trainable_parameters",
+    "epochs",
+    "device",
+    "mlflow_run_id",
+    "feature_seconds",
+]
+
+
+def runs_table(results: Sequence[Result]) -> pd.DataFrame:
+    """One row per run, the columns of runs.csv.
+
+    Rows are sorted by strategy in the order of `results`, fraction and seed.
+    """
+    rows = []
+    for result in results:
+        values = {name: metric["value"] for name, metric in result.metrics["metrics"].items()}
+        row = {**result.run, **values, "n_test": result.metrics["n_test"]}
+        row["feature_seconds"] = result.run["feature_seconds"] or 0.0
+        rows.append({name: row[name] for name in RUN_COLUMNS})
+    runs = pd.DataFrame(rows, columns=RUN_COLUMNS)
+    order = {name: rank for rank, name in enumerate(runs["strategy"].unique())}
+    return runs.sort_values(
+        ["strategy", "fraction", "seed"],
+        key=lambda column: column.map(order) if column.name == "strategy" else column,
+        ignore_index=True,
+    )
+
+
+def summary_table(runs: pd.DataFrame, resampled: Resampled) -> pd.DataFrame:
+    """One row per strategy and fraction, the columns of summary.csv.
+
+    Metrics and times are means over runs, memory the largest. The standard deviation over runs
+    (ddof 1) is empty with a single one.
+
+    Args:
+        runs: from `runs_table`.
+        resampled: the right-or-wrong scores of the same runs.
+    """
+    rows = []
+    for (strategy, fraction), group in runs.groupby(["strategy", "fraction"], sort=False):
+        accuracy = mean(resampled, (str(strategy), float(str(fraction))))
+        means = group[[*_METRICS, "train_seconds", "feature_seconds", "images_per_second"]].mean()
+        rows.append(
+            {
+                "strategy": strategy,
+                "fraction": fraction,
+                "seeds": group["seed"].nunique(),
+                "n_test": group["n_test"].iloc[0],
+                "accuracy": means["accuracy"],
+                "accuracy_low": accuracy.low,
+                "accuracy_high": accuracy.high,
+                "accuracy_sd": group["accuracy"].std(ddof=1),
+                **means.drop("accuracy"),
+                "peak_memory_bytes": group["peak_memory_bytes"].max(),
+                "trainable_parameters": group["trainable_parameters"].max(),
+                "epochs": group["epochs"].max(),
+            }
+        )
+    return pd.DataFrame(rows)
