@@ -20,8 +20,11 @@ from headstart.data.cache import ImageCache
 from headstart.experiment import config
 from headstart.training import checkpoints, loop, losses
 from headstart.training.checkpoints import Progress, ResumeFile
+from headstart.training.journal import Journal
+from headstart.training.task import Task
 from headstart.views import augmentation
-from headstart.views.batches import ImageBatches, Normalizer
+from headstart.views.batches import Examples, ImageBatches, Policy, Sampling
+from headstart.views.reader import Normalizer, Reader
 
 SIZE, TRAIN, VAL = 16, 23, 8
 IMAGE = {
@@ -64,44 +67,53 @@ def small_model() -> nn.Module:
     return model
 
 
+class Diary(Journal):
+    """Notes its calls, and kills its process right after the epoch `stop_after` was saved."""
+
+    def __init__(self, resume: ResumeFile, stop_after: int) -> None:
+        super().__init__(resume)
+        self.calls: list[str | int] = []
+        self.stop_after = stop_after
+
+    def _begin(self, progress: Progress) -> None:
+        super()._begin(progress)
+        self.calls.append("begin")
+
+    def _save(self, progress: Progress) -> None:
+        super()._save(progress)
+        self.calls.append(progress.epoch)
+        if progress.epoch == self.stop_after:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def batches_of(cache: ImageCache) -> ImageBatches:
+    """Batches of 6, the last of 5."""
+    rows = {"train": np.arange(TRAIN), "val": np.arange(TRAIN, TRAIN + VAL)}
+    labels = {part: (positions % 3 == 1).astype(np.int64) for part, positions in rows.items()}
+    plain = augmentation.evaluation_transform(IMAGE)
+    reader = Reader(cache, Normalizer(IMAGE, CPU))
+    policy, sampling = Policy([plain], plain), Sampling(6, "uniform", 0)
+    return ImageBatches(reader, Examples(rows, labels), policy, sampling)
+
+
 def fit(folder: Path, cache: ImageCache, strategy: config.Strategy, stop_after: int = 0) -> None:
-    """Train in batches of 6, the last of 5; each process leaves what it came to.
+    """Train; each process leaves what it came to.
 
     With `stop_after`, the first process kills itself right after that epoch was saved.
     """
-    rows = {"train": np.arange(TRAIN), "val": np.arange(TRAIN, TRAIN + VAL)}
-    labels = {part: (positions % 3 == 1).astype(np.int64) for part, positions in rows.items()}
-    transform = augmentation.evaluation_transform(IMAGE)
-    batches = ImageBatches(
-        cache,
-        rows,
-        labels,
-        {"train": transform, "val": transform},
-        Normalizer(IMAGE, CPU),
-        batch_size=6,
-        sampling="uniform",
-        seed=0,
-    )
+    batches = batches_of(cache)
     assert batches.sizes == [6, 6, 6, 5]
     model = small_model()
-    loss = losses.loss_function(strategy.training, labels["train"], CPU)
-    calls = []
-
-    def on_save(progress: Progress) -> None:
-        calls.append(progress.epoch)
-        if progress.epoch == stop_after:
-            os.kill(os.getpid(), signal.SIGKILL)
-
+    loss = losses.loss_function(strategy.training, batches.examples.labels["train"], CPU)
+    task = Task(model, loss, strategy.training, CPU, batches.resident)
     checkpoints.PAUSE = 0  # in a process of its own
-    resume = ResumeFile(folder / "resume.pt", "key")
-    progress = loop.fit(
-        model, batches, strategy, loss, CPU, 0, resume, lambda p: calls.append("begin"), on_save
-    )
+    diary = Diary(ResumeFile(folder / "resume.pt", "key"), stop_after)
+    progress = loop.fit(task, batches, strategy, 0, diary)
     made = {
         "history": progress.history,
         "model": model.state_dict(),
         "best": progress.best_model,
-        "calls": calls,
+        "calls": diary.calls,
     }
     torch.save(made, folder / f"{parallel.world()}-{parallel.rank()}.pt")
 

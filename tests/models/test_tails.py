@@ -8,36 +8,26 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from headstart.data.cache import ImageCache
-from headstart.models import backbones, layers, prefix
-from headstart.training import features, loop
-from headstart.training.checkpoints import ResumeFile
+from headstart.models import layers, tails
+from headstart.models.backbones import Prepared
+from headstart.training import loop, prefix
+from headstart.training.checkpoints import Progress, ResumeFile
+from headstart.training.journal import Journal
+from headstart.training.task import Task
 from headstart.views import augmentation
-from headstart.views.batches import FeatureBatches, ImageBatches, Normalizer
+from headstart.views.batches import Examples, FeatureBatches, ImageBatches, Policy, Sampling
+from headstart.views.reader import Normalizer, Reader
 
 SIZE = 32
-IMAGE = {
-    "size": SIZE,
-    "resize": SIZE,
-    "interpolation": "bilinear",
-    "mean": [0.5, 0.5, 0.5],
-    "std": [0.5, 0.5, 0.5],
-}
 N = 24
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> ImageCache:
-    pixels = np.random.default_rng(0).integers(0, 256, (N, SIZE, SIZE, 3), dtype=np.uint8)
-    (tmp_path / "images.bin").write_bytes(pixels.tobytes())
-    rows = [f"i{k},{k * SIZE * SIZE * 3},{SIZE},{SIZE}" for k in range(N)]
-    (tmp_path / "index.csv").write_text("\n".join(["id,offset,height,width", *rows]) + "\n")
-    return ImageCache.open(tmp_path / "images.bin", tmp_path / "index.csv")
-
-
-def make(library: str, name: str) -> torch.nn.Module:
-    torch.manual_seed(0)
-    return backbones.create(name, library, 2).eval()
+def prepared(model, name: str, image: dict, folder: Path) -> Prepared:
+    """A timm backbone with the weights of a model."""
+    save_file(model.state_dict(), folder / "w.safetensors")
+    width = model.get_submodule(layers.head_name(model)).in_features
+    description = {"name": name, "library": "timm", "image": image, "num_features": width}
+    return Prepared(description, folder / "w.safetensors")
 
 
 @pytest.mark.parametrize("stages", [1, 2])
@@ -50,72 +40,58 @@ def make(library: str, name: str) -> torch.nn.Module:
         ("torchvision", "mobilenet_v3_small"),
     ],
 )
-def test_the_tail_goes_on_where_the_frozen_part_ends(library, name, stages):
-    model = make(library, name)
-    trained = prefix.trained_names(model, stages)
-    tail = prefix.tail(model, trained, SIZE)
+def test_the_tail_goes_on_where_the_frozen_part_ends(make_model, library, name, stages):
+    model = make_model(library, name, 2)
+    trained = tails.trained_names(model, stages)
+    tail = tails.tail(model, trained, SIZE)
     assert tail is not None
     assert {key for key, _ in tail.named_parameters()} == trained
     assert layers.stages(tail) == layers.stages(model)[-stages:]
     images = torch.randn(3, 3, SIZE, SIZE)
     with torch.inference_mode():
-        output = tail(prefix.received(model, trained, images))
+        output = tail(tails.received(model, trained, images))
         torch.testing.assert_close(output, model(images), rtol=1e-3, atol=1e-4)
 
 
-def test_a_backbone_that_is_no_chain_is_left_whole(tmp_path, cache, cpu):
-    model = make("timm", "test_vit")  # whose positions are added between its layers
-    assert prefix.tail(model, prefix.trained_names(model, 1), 160) is None
-    save_file(model.state_dict(), tmp_path / "w.safetensors")
-    image = IMAGE | {"size": 160, "resize": 160}
-    description = {"name": "test_vit", "library": "timm", "image": image, "num_features": 64}
-    out = tmp_path / "maps.npy"
-    features.extract_prefix(cache, description, tmp_path / "w.safetensors", 1, cpu, out)
-    assert np.load(out).size == 0
+def test_a_backbone_that_is_no_chain_is_left_whole(tmp_path, make_cache, make_model, image, cpu):
+    model = make_model("timm", "test_vit", 2)  # whose positions are added between its layers
+    assert tails.tail(model, tails.trained_names(model, 1), 160) is None
+    backbone = prepared(model, "test_vit", image | {"size": 160, "resize": 160}, tmp_path)
+    prefix.extract(make_cache(N), backbone, 1, cpu, tmp_path / "maps.npy")
+    assert np.load(tmp_path / "maps.npy").size == 0
 
 
-def history(model, batches, strategy, cpu, folder: Path) -> tuple[list[dict], dict]:
-    progress = loop.fit(
-        model,
-        batches,
-        strategy,
-        F.cross_entropy,
-        cpu,
-        0,
-        ResumeFile(folder / "resume.pt", ""),
-        lambda progress: None,
-        lambda progress: None,
-    )
-    return progress.history, progress.best_model
+def train(model, batches, strategy, cpu, folder: Path) -> Progress:
+    task = Task(model, F.cross_entropy, strategy.training, cpu, batches.resident)
+    return loop.fit(task, batches, strategy, 0, Journal(ResumeFile(folder / "resume.pt", "")))
 
 
 @pytest.mark.parametrize("name", ["test_efficientnet", "resnet10t"])
-def test_training_from_cached_maps_gives_the_same_curve(tmp_path, cache, cpu, make_strategy, name):
+def test_training_from_cached_maps_gives_the_same_curve(
+    tmp_path, make_cache, make_model, image, cpu, make_strategy, name
+):
     phases = (
         {"train": "head", "epochs": 1, "lr": 0.01},
         {"train": "last_k_stages", "stages": 1, "epochs": 3, "lr": 0.003},
     )
     strategy = make_strategy(*phases, batch_size=8)
     assert strategy.cached_stages == 1 and strategy.features == "before_last_1"
-    model = make("timm", name)
-    save_file(model.state_dict(), tmp_path / "w.safetensors")
-    width = model.get_submodule(layers.head_name(model)).in_features
-    description = {"name": name, "library": "timm", "image": IMAGE, "num_features": width}
+    cache, model = make_cache(N), make_model("timm", name, 2)
     out = tmp_path / "maps.npy"
-    features.extract_prefix(cache, description, tmp_path / "w.safetensors", 1, cpu, out)
-    tail = prefix.tail(model, prefix.trained_names(model, 1), SIZE)
+    prefix.extract(cache, prepared(model, name, image, tmp_path), 1, cpu, out)
+    tail = tails.tail(model, tails.trained_names(model, 1), SIZE)
     assert tail is not None
 
     rows = {"train": np.arange(16), "val": np.arange(16, N)}
-    labels = {part: positions % 2 for part, positions in rows.items()}
-    plain = augmentation.evaluation_transform(IMAGE)
-    normalize = Normalizer(IMAGE, cpu)
-    transforms = {"train": plain, "val": plain}
-    images = ImageBatches(cache, rows, labels, transforms, normalize, 8, "uniform", 0)
-    cached = FeatureBatches(np.load(out, mmap_mode="r"), rows, labels, cpu, 8, "uniform", 0)
-    through, whole = history(model, images, strategy, cpu, tmp_path / "a")
-    onward, part = history(tail.train(), cached, strategy, cpu, tmp_path / "b")
-    for one, other in zip(through, onward, strict=True):
+    examples = Examples(rows, {part: positions % 2 for part, positions in rows.items()})
+    sampling = Sampling(8, "uniform", 0)
+    plain = augmentation.evaluation_transform(image)
+    reader = Reader(cache, Normalizer(image, cpu))
+    images = ImageBatches(reader, examples, Policy([plain], plain), sampling)
+    cached = FeatureBatches(np.load(out, mmap_mode="r"), examples, sampling, cpu)
+    whole = train(model, images, strategy, cpu, tmp_path / "a")
+    part = train(tail.train(), cached, strategy, cpu, tmp_path / "b")
+    for one, other in zip(whole.history, part.history, strict=True):
         for key in ("train_loss", "val_loss"):
             assert one[key] == pytest.approx(other[key], rel=1e-3), key
-    assert set(part) < set(whole)
+    assert set(part.best_model) < set(whole.best_model)

@@ -104,7 +104,7 @@ def arguments(root: Path, strategies: list[str], classes: list[str]) -> dict[str
 def build(tmp_path: Path) -> Any:
     def build(strategies: list[str], classes: list[str], **changes: Any) -> Page:
         given = arguments(tmp_path, strategies, classes) | changes
-        pages.build(tmp_path / "new" / "report.html", **given)
+        pages.build(tmp_path / "new" / "report.html", pages.Study(**given))
         return Page((tmp_path / "new" / "report.html").read_text(encoding="utf-8"))
 
     return build

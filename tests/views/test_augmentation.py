@@ -1,7 +1,5 @@
 """Augmentation: shapes, order, seeds, and the backbone's own framing."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,6 @@ from PIL import Image
 from timm.data import create_transform
 
 from headstart.experiment.config import Transform
-from headstart.report import sanity
 from headstart.views import augmentation
 
 CONFIG = {
@@ -143,24 +140,6 @@ def test_a_rotation_stays_within_its_degrees():
     plain = draw([], ramp)
     slight = draw([Transform("rotation", (("degrees", 0.1),))], ramp).int()
     assert (slight - plain.int()).abs().max() < 20
-
-
-def test_sanity_galleries_call_the_training_transform(monkeypatch):
-    calls = []
-    original = augmentation.training_transform
-    monkeypatch.setattr(
-        augmentation, "training_transform", lambda *a: calls.append(a[0]) or original(*a)
-    )
-    sample = picture(40, 40).permute(1, 2, 0).numpy()
-    before = torch.get_rng_state()
-    for transform in filter(None, sanity.GALLERIES.values()):
-        shown = sanity.views(sample, [transform], CONFIG)
-        assert len(shown) == 8 and all(view.shape == (24, 24, 3) for view in shown)
-        assert (shown[0] == sanity.views(sample, [], CONFIG)[0]).all()
-        assert any((view != shown[1]).any() for view in shown[2:]), transform.name
-    assert torch.equal(before, torch.get_rng_state())
-    assert len([policy for policy in calls if policy]) == len(sanity.GALLERIES) - 1
-    assert math.isclose(0.5, dict(sanity.GALLERIES["hue"].parameters)["hue"])
 
 
 def test_flipped_gives_every_combination_and_the_plain_view_first():

@@ -10,14 +10,8 @@ import torch
 from headstart.data.cache import ImageCache
 from headstart.experiment.config import Transform
 from headstart.views import augmentation
-from headstart.views.batches import (
-    FeatureBatches,
-    ImageBatches,
-    Normalizer,
-    consecutive,
-    epoch_order,
-    image_batches,
-)
+from headstart.views.batches import Examples, FeatureBatches, ImageBatches, Policy, Sampling
+from headstart.views.reader import Normalizer, Reader
 
 SIZE = 16
 IMAGE = {
@@ -43,20 +37,18 @@ def write_cache(root: Path, n: int) -> ImageCache:
     return ImageCache.open(root / "images.bin", root / "index.csv")
 
 
-def batches_of(cache: ImageCache, cpu, policy=POLICY, workers: int = 0, **options) -> ImageBatches:
+def batches_of(
+    cache: ImageCache, cpu, policy=POLICY, workers=0, mixing=(), batch_size=4, sampling="uniform"
+) -> ImageBatches:
     rows = {"train": np.arange(2, 12), "val": np.arange(12, 15)}
-    return ImageBatches(
-        cache,
-        rows,
-        {part: positions % 3 for part, positions in rows.items()},
-        {
-            "train": augmentation.training_transform(policy, IMAGE),
-            "val": augmentation.evaluation_transform(IMAGE),
-        },
-        Normalizer(IMAGE, cpu),
-        **{"batch_size": 4, "sampling": "uniform", "seed": 7} | options,
-        workers=workers,
+    examples = Examples(rows, {part: positions % 3 for part, positions in rows.items()})
+    shown = Policy(
+        train=[augmentation.training_transform(policy, IMAGE)],
+        val=augmentation.evaluation_transform(IMAGE),
+        mixing=mixing,
     )
+    reader = Reader(cache, Normalizer(IMAGE, cpu), workers)
+    return ImageBatches(reader, examples, shown, Sampling(batch_size, sampling, seed=7))
 
 
 def same(one, other) -> bool:
@@ -66,7 +58,7 @@ def same(one, other) -> bool:
 
 @pytest.mark.parametrize("n", [1, 2, 7, 8, 16, 33])
 def test_an_epoch_is_a_permutation(n):
-    order = epoch_order(np.zeros(n, dtype=np.int64), 8, "uniform", seed=0, epoch=1)
+    order = Sampling(8, "uniform", seed=0).order(np.zeros(n, dtype=np.int64), epoch=1)
     seen = np.concatenate(order)
     assert len(set(seen)) == len(seen) and set(seen) <= set(range(n))
     dropped = n - len(seen)
@@ -77,19 +69,20 @@ def test_an_epoch_is_a_permutation(n):
 def test_the_order_depends_on_seed_and_epoch_alone():
     labels = np.arange(40) % 4
     orders = {
-        (seed, epoch): np.concatenate(epoch_order(labels, 8, "uniform", seed, epoch)).tolist()
+        (seed, epoch): np.concatenate(Sampling(8, "uniform", seed).order(labels, epoch)).tolist()
         for seed in range(4)
         for epoch in range(4)
     }
-    again = np.concatenate(epoch_order(labels, 8, "uniform", 2, 3)).tolist()
+    again = np.concatenate(Sampling(8, "uniform", 2).order(labels, 3)).tolist()
     assert orders[2, 3] == again
     assert len({tuple(order) for order in orders.values()}) == 16
 
 
 def test_balanced_sampling_draws_classes_equally_often():
     labels = np.repeat([0, 1, 2], [1000, 100, 10])
+    sampling = Sampling(32, "balanced", 0)
     drawn = np.concatenate(
-        [np.concatenate(epoch_order(labels, 32, "balanced", 0, epoch)) for epoch in range(10)]
+        [batch for epoch in range(10) for batch in sampling.order(labels, epoch)]
     )
     shares = np.bincount(labels[drawn]) / len(drawn)
     assert abs(shares - 1 / 3).max() < 0.02
@@ -109,7 +102,7 @@ def test_steps_are_those_of_every_epoch(tmp_path, cpu, sampling):
 
 def test_images_meet_their_own_labels(tmp_path, cpu):
     batches = batches_of(write_cache(tmp_path, 15), cpu, policy=[])
-    undo = batches.normalize.undo
+    undo = batches.reader.normalize.undo
     seen = []
     for part in (batches.train(1), batches.val()):
         for images, labels in part:
@@ -123,7 +116,7 @@ def test_validation_keeps_order_and_is_never_augmented(tmp_path, cpu):
     batches = batches_of(write_cache(tmp_path, 15), cpu)
     once, again = list(batches.val()), list(batches.val())
     assert same(once, again)
-    assert batches.normalize.undo(once[0][0])[:, 0, 0, 0].tolist() == [12, 13, 14]
+    assert batches.reader.normalize.undo(once[0][0])[:, 0, 0, 0].tolist() == [12, 13, 14]
 
 
 def test_augmentation_does_not_depend_on_workers(tmp_path, cpu):
@@ -154,10 +147,10 @@ def test_an_image_is_drawn_anew_each_epoch_and_differently_from_its_neighbour(tm
     second = torch.cat([images for images, _ in batches.train(2)])
     assert not torch.equal(first.sort(0).values, second.sort(0).values)
     # one picture many times in a batch: its draws differ
-    transform = augmentation.training_transform(POLICY, IMAGE)
+    view = augmentation.training_transform(POLICY, IMAGE)
     order = [np.zeros(8, dtype=np.int64)]
-    shown = next(image_batches(cache, np.arange(15), order, transform, Normalizer(IMAGE, cpu)))
-    assert len({view.numpy().tobytes() for view in shown}) == 8
+    shown = next(batches.reader.batches(np.arange(15), order, view))
+    assert len({drawn.numpy().tobytes() for drawn in shown}) == 8
 
 
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
@@ -178,32 +171,17 @@ def test_mixing_mixes_targets_as_it_mixes_images(tmp_path, cpu, name):
     assert same(batches_of(cache, cpu, mixing=mixing).val(), batches_of(cache, cpu).val())
 
 
-def test_normalizer_is_the_formula_and_undo_its_inverse(cpu):
-    images = torch.arange(256, dtype=torch.uint8).repeat(2, 3, 1).view(2, 3, 16, 16)
-    normalize = Normalizer(IMAGE, cpu)
-    made = normalize(images)
-    assert made.dtype == torch.float32
-    assert made.is_contiguous(memory_format=torch.channels_last)
-    wanted = (images[0, 1].double() / 255 - 0.456) / 0.224
-    assert torch.allclose(made[0, 1].double(), wanted, atol=1e-5)
-    assert torch.equal(normalize.undo(made), images)
-
-
-def test_consecutive_covers_everything_once():
-    assert [batch.tolist() for batch in consecutive(5, 2)] == [[0, 1], [2, 3], [4]]
-
-
-def feature_batches(cpu, views: int) -> tuple[FeatureBatches, np.ndarray]:
+def feature_batches(cpu, views: int) -> FeatureBatches:
     """Features whose values are (view, row)."""
     view, row = np.mgrid[0:views, 0:20]
     features = np.stack([view, row], axis=2).astype(np.float32)
     rows = {"train": np.arange(19, 3, -1), "val": np.array([3, 0, 1])}
-    labels = {part: positions % 2 for part, positions in rows.items()}
-    return FeatureBatches(features, rows, labels, cpu, 5, "uniform", 3), features
+    examples = Examples(rows, {part: positions % 2 for part, positions in rows.items()})
+    return FeatureBatches(features, examples, Sampling(5, "uniform", 3), cpu)
 
 
 def test_features_meet_their_own_labels_and_change_view(cpu):
-    batches, _ = feature_batches(cpu, views=4)
+    batches = feature_batches(cpu, views=4)
     seen = {}
     for epoch in range(1, 21):
         made = list(batches.train(epoch))
@@ -216,4 +194,4 @@ def test_features_meet_their_own_labels_and_change_view(cpu):
     assert all(set(views) == {0.0, 1.0, 2.0, 3.0} for views in seen.values())
     ((inputs, labels),) = batches.val()
     assert inputs.tolist() == [[0, 3], [0, 0], [0, 1]] and labels.tolist() == [1, 0, 1]
-    assert same(batches.train(2), feature_batches(cpu, 4)[0].train(2))
+    assert same(batches.train(2), feature_batches(cpu, 4).train(2))

@@ -19,7 +19,7 @@ from headstart.experiment import config
 from headstart.models import backbones, layers, layouts, preprocessing, registry, weights
 from headstart.training import losses
 from headstart.views import augmentation
-from headstart.views.batches import Normalizer, consecutive, image_batches
+from headstart.views.reader import Normalizer, Reader, consecutive
 
 if TYPE_CHECKING:
     from torch import nn
@@ -138,35 +138,29 @@ def _imagenet(name: str, library: str, state: "weights.State", image: dict[str, 
 
 
 def probabilities(
-    model: "nn.Module",
+    classifier: Classifier,
     cache: caches.ImageCache,
     ids: Sequence[str],
-    image: dict[str, Any],
-    loss: str,
     device: devices.Device,
-    flips: Sequence[str] = (),
 ) -> np.ndarray:
     """Class probabilities of cached images, float32 (len(ids), K), in the order of `ids`.
 
-    Args:
-        image: the "image" part of backbone/config.json.
-        loss: the loss that the model was trained with; it decides softmax or sigmoid.
-        flips: horizontal, vertical or both: the mean over all their combinations is taken.
+    With flips the mean over all their combinations is taken.
     """
-    model = layouts.fold_norms(model.eval(), image["size"])
+    image = classifier.image
+    model = layouts.fold_norms(classifier.model.eval(), image["size"])
     model = layouts.place(model, device, model.get_submodule(layers.head_name(model)))
-    batches = image_batches(
-        cache,
+    batches = Reader(cache, Normalizer(image, device)).batches(
         cache.positions(ids),
         consecutive(len(ids), _BATCH_SIZE),
         augmentation.evaluation_transform(image),
-        Normalizer(image, device),
     )
     with torch.inference_mode(), layouts.autocast(device):
         parts = []
         for images in batches:
-            views = [model(view).float() for view in augmentation.flipped(images, flips)]
-            shares = torch.stack([losses.probabilities(logits, loss) for logits in views])
+            flipped = augmentation.flipped(images, classifier.flips)
+            logits = [model(view).float() for view in flipped]
+            shares = torch.stack([losses.probabilities(each, classifier.loss) for each in logits])
             parts.append(shares.mean(0).cpu())
     return torch.cat(parts).numpy()
 
@@ -179,7 +173,7 @@ def classify(classifier: Classifier, paths: Sequence[Path]) -> np.ndarray:
     Raises:
         HeadstartError: names every file that cannot be read, and why.
     """
-    threads, image = torch.get_num_threads(), classifier.image
+    threads = torch.get_num_threads()
     names = {"id": map(str, range(len(paths))), "path": map(str, paths), "label": "", "split": ""}
     table = manifest.build(pd.DataFrame(names, dtype=object), threads=threads)
     if len(broken := table[table.status != manifest.OK]):
@@ -190,20 +184,9 @@ def classify(classifier: Classifier, paths: Sequence[Path]) -> np.ndarray:
         pixels, index = Path(folder, "images.bin"), Path(folder, "index.csv")
         for rows in consecutive(len(table), _CACHED):
             part = table.iloc[rows]
-            caches.build(
-                part, pixels, index, image["cache_size"], image["interpolation"], None, threads
-            )
-            parts.append(
-                probabilities(
-                    classifier.model,
-                    caches.ImageCache.open(pixels, index),
-                    list(part.id),
-                    image,
-                    classifier.loss,
-                    _CPU,
-                    classifier.flips,
-                )
-            )
+            caches.build(part, pixels, index, classifier.image, None, threads)
+            cache = caches.ImageCache.open(pixels, index)
+            parts.append(probabilities(classifier, cache, list(part.id), _CPU))
     return np.concatenate(parts)
 
 

@@ -1,5 +1,7 @@
 """What made a run: settings, split, weights, versions, commit and device."""
 
+import hashlib
+import json
 import subprocess
 from dataclasses import dataclass
 from importlib import metadata
@@ -9,7 +11,6 @@ from typing import Any
 from headstart import __version__
 from headstart.compute import devices
 from headstart.experiment import config
-from headstart.training.checkpoints import digest
 
 _LIBRARIES = ("mlflow", "numpy", "scikit-learn", "timm", "torch", "torchvision")
 
@@ -25,6 +26,11 @@ class RunName:
 
     def __str__(self) -> str:
         return f"{self.strategy}/fraction-{self.fraction}/seed-{self.seed}"
+
+
+def digest(value: Any) -> str:
+    """Hex SHA-256 of a JSON-serialisable value, independent of key order."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def made_by(

@@ -2,38 +2,34 @@
 
 import json
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
-from headstart import logs
+from headstart import logs, paths
 from headstart.data import cache, manifest
 
 logger = logging.getLogger("headstart.cache")
 
 
-def main(manifest_path: Path, backbone: Path, images: Path, index: Path, threads: int) -> None:
-    table = manifest.read(manifest_path)
-    image = json.loads(backbone.read_text())["image"]
+@dataclass(frozen=True)
+class Files:
+    manifest: Path
+    backbone: Path
+    images: Path
+    index: Path
+
+
+def main(files: Files, threads: int) -> None:
+    table = manifest.read(files.manifest)
+    image = json.loads(files.backbone.read_text())["image"]
     with tqdm(total=len(table), unit="img", desc="cache", disable=None) as bar:
-        cache.build(
-            table,
-            images,
-            index,
-            image["cache_size"],
-            image["interpolation"],
-            lambda done: bar.update(done - bar.n),
-            threads,
-        )
-    logger.info("%.0f MB of decoded images", images.stat().st_size / 1e6)
+        progress = lambda done: bar.update(done - bar.n)  # noqa: E731
+        cache.build(table, files.images, files.index, image, progress, threads)
+    logger.info("%.0f MB of decoded images", files.images.stat().st_size / 1e6)
 
 
 if "snakemake" in globals():
     with logs.job(snakemake.log[0]):
-        main(
-            Path(snakemake.input.manifest),
-            Path(snakemake.input.backbone),
-            Path(snakemake.output.images),
-            Path(snakemake.output.index),
-            snakemake.threads,
-        )
+        main(paths.named(Files, snakemake.input, snakemake.output), snakemake.threads)

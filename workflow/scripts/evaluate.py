@@ -2,12 +2,14 @@
 
 import json
 import logging
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from headstart import logs, tracking
+from headstart import logs, paths, tracking
 from headstart.compute import devices, leases
 from headstart.data import manifest
 from headstart.data.cache import ImageCache
@@ -19,80 +21,86 @@ logger = logging.getLogger("headstart.evaluate")
 _WORST = 12
 
 
-def main(
-    folder: Path,
-    manifest_path: Path,
-    split: Path,
-    classes_path: Path,
-    images: Path,
-    index: Path,
-    backbone: Path,
-    tracking_path: Path,
-    flips: list[str],
-    threads: int,
-) -> None:
-    """Read model, run.json and history of the run in `folder`, and write its test results there."""
+@dataclass(frozen=True)
+class Files:
+    model: Path
+    history: Path
+    run: Path
+    manifest: Path
+    split: Path
+    classes: Path
+    images: Path
+    index: Path
+    backbone: Path
+    tracking: Path
+    predictions: Path
+    metrics: Path
+    confusion: Path
+    reliability: Path
+    mistakes: Path
+    curves: Path
+
+
+def main(files: Files, flips: list[str], threads: int) -> None:
     from headstart import prediction
 
-    run = json.loads((folder / "run.json").read_text())
-    classes = json.loads(classes_path.read_text())
-    description = json.loads(backbone.read_text())
-    rows = pd.read_csv(split, dtype=str, keep_default_na=False).merge(
-        manifest.read(manifest_path)[["id", "label"]], on="id"
-    )
-    test = rows[rows.split == "test"]
-    cache = ImageCache.open(images, index)
+    run = json.loads(files.run.read_text())
+    classes = json.loads(files.classes.read_text())
+    cache = ImageCache.open(files.images, files.index)
+    test = test_images(files)
+    description = json.loads(files.backbone.read_text())
+    loss = run["settings"]["strategy"]["training"]["loss"]
+    model = prediction.load_model(description, len(classes), files.model)
     probabilities = prediction.probabilities(
-        prediction.load_model(description, len(classes), folder / "model.safetensors"),
+        prediction.Classifier(model, classes, description["image"], loss, tuple(flips)),
         cache,
         list(test.id),
-        description["image"],
-        run["settings"]["strategy"]["training"]["loss"],
         devices.open_device(run["precision"], threads),
-        flips,
     )
     codes = pd.Categorical(test.label, categories=classes).codes.astype(np.int64)
     predictions = evaluation.predictions_frame(list(test.id), codes, probabilities, classes)
     metrics = evaluation.evaluate(predictions, classes) | {"flips": flips}
-    predictions.to_parquet(folder / "predictions.parquet", index=False)
-    (folder / "metrics.json").write_text(json.dumps(metrics, ensure_ascii=False, indent=2) + "\n")
-    draw(folder / "figures", predictions, metrics, cache, run["best_epoch"])
+    predictions.to_parquet(files.predictions, index=False)
+    files.metrics.write_text(json.dumps(metrics, ensure_ascii=False, indent=2) + "\n")
+    draw(files, predictions, metrics, cache, run["best_epoch"])
     accuracy = metrics["metrics"]["accuracy"]
     logger.info("test accuracy %(value).4f [%(low).4f, %(high).4f]", accuracy)
-    log = tracking.RunLog.open(tracking.read(tracking_path), run["mlflow_run_id"])
-    log.metrics({f"test_{name}": metric["value"] for name, metric in metrics["metrics"].items()})
-    log.files([folder / "metrics.json", folder / "predictions.parquet"])
-    log.files(sorted((folder / "figures").glob("*.png")), "figures")
-    log.end()
+    track(files, run["mlflow_run_id"], metrics)
+
+
+def test_images(files: Files) -> pd.DataFrame:
+    """Columns id, label and split of the test images."""
+    split = pd.read_csv(files.split, dtype=str, keep_default_na=False)
+    rows = split.merge(manifest.read(files.manifest)[["id", "label"]], on="id")
+    return rows[rows.split == "test"]
 
 
 def draw(
-    folder: Path, predictions: pd.DataFrame, metrics: dict, cache: ImageCache, best_epoch: int
+    files: Files, predictions: pd.DataFrame, metrics: dict, cache: ImageCache, best_epoch: int
 ) -> None:
     confidence = predictions.filter(like="p:").max(axis=1)
     wrong = predictions.assign(confidence=confidence)[predictions.predicted != predictions.label]
     worst = wrong.nlargest(_WORST, "confidence")
     pictures = [cache[int(row)] for row in cache.positions(list(worst.id))]
     mistakes = zip(pictures, worst.label, worst.predicted, worst.confidence, strict=True)
-    figures.confusion(np.array(metrics["confusion"]), metrics["classes"], folder / "confusion.png")
-    ece = metrics["metrics"]["ece"]["value"]
-    figures.reliability(predictions, ece, folder / "reliability.png")
-    figures.worst_mistakes(list(mistakes), folder / "mistakes.png")
-    history = pd.read_csv(folder.parent / "history.csv")
-    figures.curves(history, folder / "curves.png", best_epoch)
+    figures.confusion(np.array(metrics["confusion"]), metrics["classes"], files.confusion)
+    figures.reliability(predictions, metrics["metrics"]["ece"]["value"], files.reliability)
+    figures.worst_mistakes(list(mistakes), files.mistakes)
+    figures.curves(pd.read_csv(files.history), files.curves, best_epoch)
+
+
+def track(files: Files, run_id: str, metrics: dict[str, Any]) -> None:
+    log = tracking.RunLog.open(tracking.read(files.tracking), run_id)
+    log.metrics({f"test_{name}": metric["value"] for name, metric in metrics["metrics"].items()})
+    log.files([files.metrics, files.predictions])
+    log.files([files.confusion, files.curves, files.mistakes, files.reliability], "figures")
+    log.end()
 
 
 if "snakemake" in globals():
     with logs.job(snakemake.log[0]), leases.lease(snakemake.resources.get("gpu", 0)):
         main(
-            Path(snakemake.input.model).parent,
-            Path(snakemake.input.manifest),
-            Path(snakemake.input.split),
-            Path(snakemake.input.classes),
-            Path(snakemake.input.images),
-            Path(snakemake.input.index),
-            Path(snakemake.input.backbone),
-            Path(snakemake.input.tracking),
+            paths.named(Files, snakemake.input, snakemake.output),
             snakemake.params.flips,
             snakemake.threads,
         )

@@ -1,60 +1,49 @@
 """Extract the features of the frozen backbone."""
 
-import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headstart import logs
+from headstart import logs, paths
 from headstart.compute import devices, leases
 from headstart.data.cache import ImageCache
 from headstart.experiment import config
 
 
+@dataclass(frozen=True)
+class Files:
+    images: Path
+    index: Path
+    backbone: Path
+    weights: Path
+    features: Path
+    meta: Path
+    ids: Path
+
+
 def main(
-    images: Path,
-    index: Path,
-    backbone: Path,
-    weights: Path,
-    augmentation: list[dict[str, Any]],
-    views: int,
-    precision: str,
-    threads: int,
-    output: Path,
-    meta: Path,
-    ids: Path,
+    files: Files, augmentation: list[dict[str, Any]], views: int, precision: str, threads: int
 ) -> None:
+    from headstart.models.backbones import Prepared
     from headstart.training import features
 
     started = time.perf_counter()
     device = devices.open_device(precision, threads)
-    cache = ImageCache.open(images, index)
-    features.extract(
-        cache,
-        json.loads(backbone.read_text()),
-        weights,
-        [config.Transform.from_dict(transform) for transform in augmentation],
-        views,
-        device,
-        output,
-    )
-    record = {"seconds": time.perf_counter() - started, "views": views, "device": str(device)}
-    ids.write_text("".join(f"{image}\n" for image in cache.ids))
-    meta.write_text(json.dumps(record, indent=2) + "\n")
+    cache = ImageCache.open(files.images, files.index)
+    transforms = [config.Transform.from_dict(transform) for transform in augmentation]
+    backbone = Prepared.read(files.backbone, files.weights)
+    features.extract(cache, backbone, transforms, views, device, files.features)
+    files.ids.write_text("".join(f"{image}\n" for image in cache.ids))
+    features.write_cost(files.meta, time.perf_counter() - started, views, device)
 
 
 if "snakemake" in globals():
     with logs.job(snakemake.log[0]), leases.lease(snakemake.resources.get("gpu", 0)):
         main(
-            Path(snakemake.input.images),
-            Path(snakemake.input.index),
-            Path(snakemake.input.backbone),
-            Path(snakemake.input.weights),
+            paths.named(Files, snakemake.input, snakemake.output),
             snakemake.params.augmentation,
             snakemake.params.views,
             snakemake.params.precision,
             snakemake.threads,
-            Path(snakemake.output.features),
-            Path(snakemake.output.meta),
-            Path(snakemake.output.ids),
         )

@@ -1,51 +1,41 @@
 """Compute once what the frozen part of the backbone hands to the last stages."""
 
-import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
-from headstart import logs
+from headstart import logs, paths
 from headstart.compute import devices, leases
 from headstart.data.cache import ImageCache
 
 
-def main(
-    images: Path,
-    index: Path,
-    backbone: Path,
-    weights: Path,
-    stages: int,
-    precision: str,
-    threads: int,
-    output: Path,
-    meta: Path,
-) -> None:
-    from headstart.training import features
+@dataclass(frozen=True)
+class Files:
+    images: Path
+    index: Path
+    backbone: Path
+    weights: Path
+    features: Path
+    meta: Path
+
+
+def main(files: Files, stages: int, precision: str, threads: int) -> None:
+    from headstart.models.backbones import Prepared
+    from headstart.training import features, prefix
 
     started = time.perf_counter()
     device = devices.open_device(precision, threads)
-    features.extract_prefix(
-        ImageCache.open(images, index),
-        json.loads(backbone.read_text()),
-        weights,
-        stages,
-        device,
-        output,
-    )
-    record = {"seconds": time.perf_counter() - started, "views": 1, "device": str(device)}
-    meta.write_text(json.dumps(record, indent=2) + "\n")
+    cache = ImageCache.open(files.images, files.index)
+    backbone = Prepared.read(files.backbone, files.weights)
+    prefix.extract(cache, backbone, stages, device, files.features)
+    features.write_cost(files.meta, time.perf_counter() - started, 1, device)
 
 
 if "snakemake" in globals():
     with logs.job(snakemake.log[0]), leases.lease(snakemake.resources.get("gpu", 0)):
         main(
-            Path(snakemake.input.images),
-            Path(snakemake.input.index),
-            Path(snakemake.input.backbone),
-            Path(snakemake.input.weights),
+            paths.named(Files, snakemake.input, snakemake.output),
             int(snakemake.wildcards.stages),
             snakemake.params.precision,
             snakemake.threads,
-            Path(snakemake.output.features),
-            Path(snakemake.output.meta),
         )

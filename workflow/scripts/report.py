@@ -1,43 +1,48 @@
 """Write the self-contained HTML report."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from headstart import logs, tracking
+from headstart import logs, paths, tracking
 from headstart.data import manifest
 from headstart.report import pages
 
 
-def main(
-    experiment: dict[str, Any],
-    run_dirs: list[Path],
-    comparison: Path,
-    comparison_figures: list[Path],
-    sanity_figures: list[Path],
-    manifest_path: Path,
-    split: Path,
-    notes: Path,
-    tracking_path: Path,
-    output: Path,
-) -> None:
-    pages.build(
-        output,
+@dataclass(frozen=True)
+class Files:
+    run_records: tuple[Path, ...]
+    runs: Path
+    summary: Path
+    verdict: Path
+    comparison: tuple[Path, ...]
+    sanity: tuple[Path, ...]
+    manifest: Path
+    split: Path
+    notes: Path
+    tracking: Path
+    report: Path
+
+
+def main(files: Files, experiment: dict[str, Any]) -> None:
+    study = pages.Study(
         experiment=experiment,
-        verdict=json.loads((comparison / "verdict.json").read_text()),
-        summary=pd.read_csv(comparison / "summary.csv"),
-        runs=pd.read_csv(comparison / "runs.csv"),
-        run_dirs=run_dirs,
-        manifest=manifest.read(manifest_path),
-        split=pd.read_csv(split, dtype=str, keep_default_na=False),
-        notes=notes.read_text().splitlines(),
-        comparison_figures={caption(path): path for path in comparison_figures},
-        sanity_figures={caption(path): path for path in sanity_figures},
+        verdict=json.loads(files.verdict.read_text()),
+        summary=pd.read_csv(files.summary),
+        runs=pd.read_csv(files.runs),
+        run_dirs=[record.parent for record in files.run_records],
+        manifest=manifest.read(files.manifest),
+        split=pd.read_csv(files.split, dtype=str, keep_default_na=False),
+        notes=files.notes.read_text().splitlines(),
+        comparison_figures={caption(path): path for path in files.comparison},
+        sanity_figures={caption(path): path for path in files.sanity},
     )
-    store = tracking.read(tracking_path)
-    tracking.RunLog.open(store, store["parent_run_id"]).files([output])
+    pages.build(files.report, study)
+    store = tracking.read(files.tracking)
+    tracking.RunLog.open(store, store["parent_run_id"]).files([files.report])
 
 
 def caption(path: Path) -> str:
@@ -47,15 +52,4 @@ def caption(path: Path) -> str:
 
 if "snakemake" in globals():
     with logs.job(snakemake.log[0]):
-        main(
-            snakemake.params.experiment,
-            [Path(run).parent for run in snakemake.input.run_records],
-            Path(snakemake.input.verdict).parent,
-            [Path(figure) for figure in snakemake.input.comparison],
-            [Path(figure) for figure in snakemake.input.sanity],
-            Path(snakemake.input.manifest),
-            Path(snakemake.input.split),
-            Path(snakemake.input.notes),
-            Path(snakemake.input.tracking),
-            Path(snakemake.output.report),
-        )
+        main(paths.named(Files, snakemake.input, snakemake.output), snakemake.params.experiment)

@@ -2,43 +2,40 @@
 
 import json
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headstart import logs
+from headstart import logs, paths
 from headstart.data import manifest, splits
 from headstart.experiment import config
 
 logger = logging.getLogger("headstart.split")
 
 
-def main(
-    manifest_path: Path,
-    settings: dict[str, Any],
-    split_path: Path,
-    train_val_path: Path,
-    classes_path: Path,
-    notes_path: Path,
-) -> None:
-    images = manifest.read(manifest_path)
+@dataclass(frozen=True)
+class Files:
+    manifest: Path
+    split: Path
+    train_val: Path
+    classes: Path
+    notes: Path
+
+
+def main(files: Files, settings: dict[str, Any]) -> None:
+    images = manifest.read(files.manifest)
     split = splits.split(images, config.parse(config.Split, settings))
-    split.to_csv(split_path, index=False)
+    split.to_csv(files.split, index=False)
     labelled = split.merge(images[["id", "label"]], on="id")[["id", "label", "split"]]
-    labelled[labelled.split != "test"].to_csv(train_val_path, index=False)
-    classes_path.write_text(json.dumps(sorted(labelled.label.unique()), ensure_ascii=False) + "\n")
+    labelled[labelled.split != "test"].to_csv(files.train_val, index=False)
+    classes = sorted(labelled.label.unique())
+    files.classes.write_text(json.dumps(classes, ensure_ascii=False) + "\n")
     lines = splits.summary(images, split)
     for line in lines:
         logger.info(line)
-    notes_path.write_text("\n".join([*manifest.summary(images), *lines]) + "\n")
+    files.notes.write_text("\n".join([*manifest.summary(images), *lines]) + "\n")
 
 
 if "snakemake" in globals():
     with logs.job(snakemake.log[0]):
-        main(
-            Path(snakemake.input.manifest),
-            snakemake.params.split,
-            Path(snakemake.output.split),
-            Path(snakemake.output.train_val),
-            Path(snakemake.output.classes),
-            Path(snakemake.output.notes),
-        )
+        main(paths.named(Files, snakemake.input, snakemake.output), snakemake.params.split)

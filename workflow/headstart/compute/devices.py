@@ -1,8 +1,4 @@
-"""Which device a job computes on, and how it computes there.
-
-A job leases its GPUs through one lock file per device before torch is imported. The kernel
-frees a lock whose holder dies, so a killed job never blocks a device.
-"""
+"""The device that a job computes on: opening it, sending arrays to it, its memory."""
 
 import contextlib
 import logging

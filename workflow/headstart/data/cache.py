@@ -1,9 +1,10 @@
 """Cache: every usable image decoded once, scaled down, and memory-mapped as uint8."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,22 +20,21 @@ def build(
     manifest: pd.DataFrame,
     images_path: Path,
     index_path: Path,
-    cache_size: int,
-    interpolation: str,
+    image: Mapping[str, Any],
     progress: Callable[[int], None] | None = None,
     threads: int = 1,
 ) -> None:
     """Write images.bin (uint8 RGB, row by row, one image after the other) and index.csv.
 
-    Images whose shorter side exceeds `cache_size` pixels are scaled down to it; the others
+    Images whose shorter side exceeds the cache's size are scaled down to it; the others
     stay as they are. Both files appear only when complete.
 
     Args:
         manifest: as `manifest.build` returns it; its usable rows are cached, in order.
         images_path: file for the pixels.
         index_path: file for columns id, offset (bytes), height, width (pixels).
-        cache_size: bound on the shorter side, pixels.
-        interpolation: nearest, bilinear or bicubic.
+        image: preprocessing, of which `cache_size` bounds the shorter side, in pixels, and
+            `interpolation` is nearest, bilinear or bicubic.
         progress: called with the number of images done so far, after each.
         threads: images in work at a time.
 
@@ -42,10 +42,10 @@ def build(
         HeadstartError: a file is not what it was when the manifest was made.
     """
     usable = manifest[manifest["status"] == OK]
-    resampling = Image.Resampling[interpolation.upper()]
+    resampling = Image.Resampling[image["interpolation"].upper()]
 
     def load(file: tuple[str, str]) -> np.ndarray:
-        return np.asarray(_scale_down(_read(*file), cache_size, resampling))
+        return np.asarray(_scale_down(_read(*file), image["cache_size"], resampling))
 
     shapes = []
     with _replacing(images_path, index_path) as (images_part, index_part):

@@ -1,6 +1,7 @@
-"""Backbones by name, from timm and torchvision: body, head, stages and preprocessing."""
+"""Backbones by name, from timm and torchvision, resolved once and built for each run."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,29 @@ def _use_small_stem(model: "nn.Module", name: str) -> None:
         )
     model.conv1 = nn.Conv2d(3, first.out_channels, 3, stride=1, padding=1, bias=False)
     model.maxpool = nn.Identity()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A backbone as `prepare` left it.
+
+    Attributes:
+        description: name, library, stem, num_features and, under "image", the preprocessing.
+        weights: safetensors file of the whole pretrained state dict; empty where there is none.
+    """
+
+    description: dict[str, Any]
+    weights: Path
+
+    @staticmethod
+    def read(config_path: Path, weights: Path) -> "Prepared":
+        return Prepared(json.loads(config_path.read_text()), weights)
+
+    @property
+    def image(self) -> dict[str, Any]:
+        """Preprocessing: size, resize, cache_size, interpolation, crop_pct, mean and std."""
+        image: dict[str, Any] = self.description["image"]
+        return image
 
 
 def prepare(
@@ -85,33 +109,26 @@ def require_size(model: "nn.Module", name: str, size: int, key: str) -> None:
 
 
 def build(
-    description: dict[str, Any],
-    num_classes: int,
-    weights_path: Path | None,
-    seed: int,
-    xavier: bool = False,
+    backbone: Prepared, num_classes: int, seed: int = 0, init: str = "pretrained"
 ) -> "nn.Module":
     """The model that a run starts from: random or pretrained body, new Xavier head.
 
     Args:
-        description: the content of backbone/config.json.
-        weights_path: safetensors file of the pretrained state dict; None for a random body.
         seed: decides the random initialisation.
-        xavier: whether a random body is drawn Xavier-uniform instead of as its library does.
+        init: pretrained; random, as the library draws; or xavier, Xavier-uniform.
     """
     import torch
     from safetensors.torch import load_file
 
     torch.manual_seed(seed)
-    model = untrained(description, num_classes)
-    if xavier:
+    model = untrained(backbone.description, num_classes)
+    if init == "xavier":
         model.apply(_draw_xavier)
-    if weights_path is not None:
-        weights.apply(model, load_file(weights_path))
+    if init == "pretrained":
+        weights.apply(model, load_file(backbone.weights))
     torch.manual_seed(seed)
-    model.set_submodule(
-        layers.head_name(model), layers.new_head(description["num_features"], num_classes)
-    )
+    head = layers.new_head(backbone.description["num_features"], num_classes)
+    model.set_submodule(layers.head_name(model), head)
     return model
 
 

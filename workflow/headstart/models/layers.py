@@ -57,7 +57,7 @@ def stages(model: "nn.Module") -> list[list[str]]:
     """
     head = head_name(model) + "."
     declared: list[list[str]] | None = getattr(model, "declared_stages", None)
-    if declared is not None:  # a part of a model, see `prefix`
+    if declared is not None:  # a part of a model, see `tails`
         return [[name for name in names if not name.startswith(head)] for names in declared]
     if hasattr(model, "group_matcher"):
         from timm.models import group_parameters

@@ -4,14 +4,9 @@ import difflib
 import importlib.util
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from headstart import HeadstartError
 from headstart.experiment import config
-
-if TYPE_CHECKING:
-    pass
-
 
 # Registered with a decorator just above a function of the model's name; torchvision's two
 # inception-style models return auxiliary outputs in training and are left out.

@@ -1,7 +1,7 @@
 """The part of a backbone that trains, cut off from the frozen part before it.
 
 What the frozen part computes never changes, so it is computed once for every image (see
-`features.extract_prefix`) and training goes on from there.
+`training.prefix`) and training goes on from there.
 """
 
 import copy

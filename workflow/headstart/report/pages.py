@@ -8,6 +8,7 @@ import io
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,57 +43,67 @@ SHARES = {"accuracy", "balanced_accuracy", "top_3", "top_5"}
 SPLITS = ("train", "val", "test")
 
 
-def build(
-    output: Path,
-    *,
-    experiment: Mapping[str, Any],
-    verdict: Mapping[str, Any],
-    summary: pd.DataFrame,
-    runs: pd.DataFrame,
-    run_dirs: list[Path],
-    manifest: pd.DataFrame,
-    split: pd.DataFrame,
-    notes: list[str],
-    comparison_figures: Mapping[str, Path],
-    sanity_figures: Mapping[str, Path],
-) -> None:
-    """Write the report of an experiment to `output`.
+@dataclass(frozen=True)
+class Study:
+    """What a report shows.
 
-    `experiment` is the plain configuration, `verdict` the content of verdict.json, `summary` and
-    `runs` the tables of comparison/, `manifest` and `split` the tables of the data stage. Each of
-    `run_dirs` holds run.json, metrics.json and figures/*.png. Figures are given by caption.
-    Raises HeadstartError where a file of a run or a figure cannot be read.
+    Attributes:
+        experiment: the plain configuration.
+        verdict: the content of verdict.json; `summary` and `runs`: the tables of comparison/.
+        run_dirs: each holds run.json, metrics.json and figures/*.png.
+        manifest: and `split`, the tables of the data stage, with their notes.
+        comparison_figures: and `sanity_figures`, by caption.
     """
-    details = [_run(folder, i < MOST_ILLUSTRATED) for i, folder in enumerate(run_dirs)]
-    made_by = [run["made_by"] for run in details]
-    whole = (summary["fraction"] - verdict["fraction"]).abs() < 1e-9
-    text = (
-        _environment()
-        .get_template("template.html.j2")
-        .render(
-            title=experiment.get("report", {}).get("title") or experiment["experiment"],
-            experiment=experiment["experiment"],
-            verdict=verdict,
-            rows=_ranked(summary[whole]),
-            other_rows=_ranked(summary[~whole]),
-            devices=_distinct(list(runs.get("device", pd.Series(dtype=object)))),
-            n_runs=len(runs),
-            backbone=experiment.get("backbone", {}).get("name", ""),
-            counts=_counts(manifest, split),
-            left_out=_left_out(manifest),
-            n_images=len(manifest),
-            notes=notes,
-            comparison_figures=_figures(comparison_figures),
-            sanity_figures=_figures(sanity_figures),
-            runs=details,
-            most_illustrated=MOST_ILLUSTRATED,
-            facts=_facts(experiment, made_by),
-            config=_yaml(experiment),
-            version=__version__,
-        )
-    )
+
+    experiment: Mapping[str, Any]
+    verdict: Mapping[str, Any]
+    summary: pd.DataFrame
+    runs: pd.DataFrame
+    run_dirs: list[Path]
+    manifest: pd.DataFrame
+    split: pd.DataFrame
+    notes: list[str]
+    comparison_figures: Mapping[str, Path]
+    sanity_figures: Mapping[str, Path]
+
+
+def build(output: Path, study: Study) -> None:
+    """Write the report of a study to `output`.
+
+    Raises:
+        HeadstartError: a file of a run or a figure cannot be read.
+    """
+    template = _environment().get_template("template.html.j2")
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(text, encoding="utf-8")
+    output.write_text(template.render(_content(study)), encoding="utf-8")
+
+
+def _content(study: Study) -> dict[str, Any]:
+    """What the template names."""
+    experiment, summary = study.experiment, study.summary
+    details = [_run(folder, i < MOST_ILLUSTRATED) for i, folder in enumerate(study.run_dirs)]
+    whole = (summary["fraction"] - study.verdict["fraction"]).abs() < 1e-9
+    return {
+        "title": experiment.get("report", {}).get("title") or experiment["experiment"],
+        "experiment": experiment["experiment"],
+        "verdict": study.verdict,
+        "rows": _ranked(summary[whole]),
+        "other_rows": _ranked(summary[~whole]),
+        "devices": _distinct(list(study.runs.get("device", pd.Series(dtype=object)))),
+        "n_runs": len(study.runs),
+        "backbone": experiment.get("backbone", {}).get("name", ""),
+        "counts": _counts(study.manifest, study.split),
+        "left_out": _left_out(study.manifest),
+        "n_images": len(study.manifest),
+        "notes": study.notes,
+        "comparison_figures": _figures(study.comparison_figures),
+        "sanity_figures": _figures(study.sanity_figures),
+        "runs": details,
+        "most_illustrated": MOST_ILLUSTRATED,
+        "facts": _facts(experiment, [run["made_by"] for run in details]),
+        "config": _yaml(experiment),
+        "version": __version__,
+    }
 
 
 def _environment() -> jinja2.Environment:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,24 +39,23 @@ _BATCH = 16
 _PER_CLASS = 6
 
 
-def draw(
-    manifest: pd.DataFrame,
-    split: pd.DataFrame,
-    train_val: pd.DataFrame,
-    cache: "ImageCache",
-    image: dict[str, Any],
-    policy: Sequence[Transform],
-    folder: Path,
-) -> None:
-    """Write all sanity figures of an experiment into `folder`.
+@dataclass(frozen=True)
+class Data:
+    """The tables and pictures of an experiment; `image` is the backbone's preprocessing."""
 
-    Args:
-        image: the "image" part of backbone/config.json.
-        policy: the experiment's augmentation.
-    """
+    manifest: pd.DataFrame
+    split: pd.DataFrame
+    train_val: pd.DataFrame
+    cache: "ImageCache"
+    image: dict[str, Any]
+
+
+def draw(data: Data, policy: Sequence[Transform], folder: Path) -> None:
+    """Write all sanity figures of an experiment with an augmentation policy into `folder`."""
     from headstart.report.figures import sanity as figures
 
-    train = train_val[train_val.split == "train"]
+    cache, image = data.cache, data.image
+    train = data.train_val[data.train_val.split == "train"]
     sample = cache[int(cache.positions([train.id.iloc[0]])[0])]
     for name, transform in GALLERIES.items():
         transforms = policy if transform is None else [transform]
@@ -73,8 +73,11 @@ def draw(
     figures.class_grid(samples, folder / "class_grid.png")
     images, labels = batch(train, cache, image, policy)
     figures.batch(images, labels, folder / "batch.png")
-    figures.class_counts(split.merge(manifest[["id", "label"]]), folder / "class_counts.png")
-    figures.image_sizes(manifest[manifest.status == "ok"], folder / "image_sizes.png")
+    figures.class_counts(
+        data.split.merge(data.manifest[["id", "label"]]), folder / "class_counts.png"
+    )
+    usable = data.manifest[data.manifest.status == "ok"]
+    figures.image_sizes(usable, folder / "image_sizes.png")
 
 
 def views(
@@ -103,14 +106,15 @@ def batch(
     """The first images of a training epoch, put back from the normalised tensors."""
     from headstart.compute.devices import Device
     from headstart.views import augmentation
-    from headstart.views.batches import Normalizer, epoch_order, image_batches
+    from headstart.views.batches import Sampling
+    from headstart.views.reader import Normalizer, Reader
 
     codes, classes = pd.factorize(train.label, sort=True)
-    order = epoch_order(codes.astype(np.int64), _BATCH, "uniform", seed=0, epoch=1)[:1]
+    order = Sampling(_BATCH, "uniform", seed=0).order(codes.astype(np.int64), epoch=1)[:1]
     normalize = Normalizer(image, Device("cpu", "", "", "fp32", 1))
-    transform = augmentation.training_transform(policy, image)
+    view = augmentation.training_transform(policy, image)
     rows = cache.positions(list(train.id))
-    tensors = next(image_batches(cache, rows, order, transform, normalize, [0, 1]))
+    tensors = next(Reader(cache, normalize).batches(rows, order, view, [0, 1]))
     pictures = [_picture(tensor) for tensor in normalize.undo(tensors)]
     return pictures, [str(classes[codes[position]]) for position in order[0]]
 

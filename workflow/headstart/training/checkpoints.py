@@ -1,10 +1,9 @@
 """The resume state that a training leaves as it goes, and the best model so far."""
 
-import hashlib
-import json
 import logging
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,32 +28,28 @@ class Progress:
     """
 
     epoch: int = 0
-    model: "State" = field(default_factory=dict)
-    optimizer: dict[str, Any] = field(default_factory=dict)
-    scheduler: dict[str, Any] = field(default_factory=dict)
+    task: dict[str, Any] = field(default_factory=dict)
     best_epoch: int = 0
     best_score: tuple[float, float] = (0.0, 0.0)
     best_model: "State" = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     mlflow_run_id: str = ""
 
-    def improves(self, row: dict[str, float], select_by: str) -> bool:
-        """Whether an epoch's row of the history is the best yet on validation; if so, note it.
+    def add(self, row: dict[str, float], select_by: str, model: "Callable[[], State]") -> None:
+        """Note an epoch's row of the history, and keep its model if it is the best yet.
 
         Args:
-            select_by: accuracy or loss; the other decides between equals.
+            select_by: the validation score that decides, accuracy or loss; the other decides
+                between equals.
+            model: gives the state dict of the epoch's model.
         """
+        self.epoch = int(row["epoch"])
+        self.history.append(row)
         accuracy, loss = row["val_accuracy"], row["val_loss"]
         score = (accuracy, -loss) if select_by == "accuracy" else (-loss, accuracy)
-        if self.best_epoch and score <= tuple(self.best_score):
-            return False
-        self.best_epoch, self.best_score = int(row["epoch"]), score
-        return True
-
-
-def digest(value: Any) -> str:
-    """Hex SHA-256 of a JSON-serialisable value, independent of key order."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+        if self.best_epoch == 0 or score > tuple(self.best_score):
+            self.best_epoch, self.best_score = self.epoch, score
+            self.best_model = model()
 
 
 class ResumeFile:

@@ -7,7 +7,7 @@ regularisation chosen on validation from a logarithmic grid. The linear SVM foll
 
 import time
 import warnings
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.svm import LinearSVC
 
-from headstart.experiment.config import Phase
+from headstart.experiment.config import Strategy
 from headstart.training.checkpoints import Progress
+from headstart.training.journal import Journal
+from headstart.views.batches import Examples
 
 _STRONGEST, _WEAKEST = 1e-6, 1e5
 _ITERATIONS = 1000
@@ -30,52 +32,43 @@ def strengths(count: int) -> np.ndarray:
 
 
 def fit(
-    phase: Phase,
-    features: dict[str, np.ndarray],
-    labels: dict[str, np.ndarray],
-    seed: int,
-    select_by: str,
-    begin: Callable[[Progress], None],
-    on_save: Callable[[Progress], None],
+    strategy: Strategy, features: np.ndarray, examples: Examples, seed: int, journal: Journal
 ) -> Progress:
     """Fit one classifier per strength and keep the best on validation.
 
     A row of the history is one strength; its learning rate column holds C.
 
     Args:
-        features: "train" (n, d) and "val" (m, d), float32.
-        labels: class indices in the same parts.
+        features: float32 (n, d), of the plain view.
         seed: of the SVM's coordinate descent.
-        select_by: the validation score that chooses, accuracy or loss.
-        begin: called once before the first fit; may set `mlflow_run_id`.
-        on_save: called at the end.
 
     Returns:
         The progress with the best classifier as "head.weight" (K, d) and "head.bias" (K,).
     """
-    progress = Progress()
-    begin(progress)
-    for number, c in enumerate(strengths(phase.strengths), start=1):
+    phase, labels = strategy.phases[0], examples.labels
+    parts = {part: features[rows] for part, rows in examples.rows.items()}
+    progress = journal.open()
+    values = strengths(phase.strengths)
+    for number in range(progress.epoch + 1, len(values) + 1):
+        c = float(values[number - 1])
         started = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            classifier = _classifier(phase.classifier, float(c), seed)
-            classifier.fit(features["train"], labels["train"])
+            classifier = _classifier(phase.classifier, c, seed)
+            classifier.fit(parts["train"], labels["train"])
         weight, bias = _linear(classifier)
         seconds = time.perf_counter() - started
-        row: dict[str, float] = {"epoch": number, "phase": 0, "lr": float(c)}
+        row: dict[str, float] = {"epoch": number, "phase": 0, "lr": c}
         for part in ("train", "val"):
-            row |= _scores(part, features[part] @ weight.T + bias, labels[part])
+            row |= _scores(part, parts[part] @ weight.T + bias, labels[part])
         row |= {"images_per_second": len(labels["train"]) / seconds, "seconds": seconds}
-        if progress.improves(row, select_by):
-            progress.best_model = {
-                "head.weight": torch.from_numpy(weight),
-                "head.bias": torch.from_numpy(bias),
-            }
-        progress.epoch = number
-        progress.history.append(row)
-    on_save(progress)
+        progress.add(row, strategy.training.select_by, partial(_head, weight, bias))
+    journal.save(progress)
     return progress
+
+
+def _head(weight: np.ndarray, bias: np.ndarray) -> dict[str, torch.Tensor]:
+    return {"head.weight": torch.from_numpy(weight), "head.bias": torch.from_numpy(bias)}
 
 
 def _classifier(kind: str, c: float, seed: int) -> Any:

@@ -5,26 +5,22 @@ exactly the batches of an uninterrupted one, whatever the number of workers.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
 
 from headstart.compute import devices, parallel
-from headstart.data.cache import ImageCache
-from headstart.views.pixels import Mapped, Resident
+from headstart.views.augmentation import View
+from headstart.views.reader import Reader, consecutive, mixed
 
 if TYPE_CHECKING:
-    from headstart.views.augmentation import View
-
     Batch = tuple[torch.Tensor, torch.Tensor]
-
-_CACHED_VALUES = 1 << 18
 
 
 class Batches(Protocol):
-    """What `training.fit` reads: input batches on the device with their class indices.
+    """What the training loop reads: input batches on the device with their class indices.
 
     `sizes` are the examples of each step of an epoch; `resident` says whether the whole set is on
     the device before the first. Where several processes train together,
@@ -39,189 +35,111 @@ class Batches(Protocol):
     def val(self) -> Iterator["Batch"]: ...
 
 
-def epoch_order(
-    labels: np.ndarray, batch_size: int, sampling: str, seed: int, epoch: int
-) -> list[np.ndarray]:
-    """Positions of one epoch's training examples, batch by batch.
+@dataclass(frozen=True)
+class Examples:
+    """Training and validation images, "train" and "val" in both.
 
-    A last batch of a single example is dropped: BatchNorm cannot use it. So is one that has not
-    an example for each of the processes that train together.
-
-    Args:
-        labels: int64 class indices, shape (n,).
-        sampling: uniform (a permutation) or balanced (with replacement, classes equally often).
+    Attributes:
+        rows: int64 (n,), rows of the cache and of cached features.
+        labels: int64 (n,), class indices.
     """
-    rng = np.random.default_rng([seed, epoch])
-    n = len(labels)
-    if sampling == "balanced":
-        weights = 1.0 / np.bincount(labels)[labels]
-        order = rng.choice(n, size=n, p=weights / weights.sum())
-    else:
-        order = rng.permutation(n)
-    batches = [order[start : start + batch_size] for start in range(0, n, batch_size)]
-    least = max(2, parallel.world())
-    return batches[:-1] if len(batches) > 1 and len(batches[-1]) < least else batches
+
+    rows: dict[str, np.ndarray]
+    labels: dict[str, np.ndarray]
 
 
-def _draw(seed: Sequence[int]) -> int:
-    """One well-mixed 63-bit seed from several numbers."""
-    return int(np.random.default_rng(seed).integers(2**63))
+@dataclass(frozen=True)
+class Sampling:
+    """How the batches of an epoch are drawn.
 
-
-class _Images(Dataset):
-    """Transformed uint8 images of one pass; a batch's random draws are seeded by its content."""
-
-    def __init__(
-        self, images: Mapped | Resident, rows: np.ndarray, transform: "View", seed: Sequence[int]
-    ) -> None:
-        self.images, self.rows, self.transform, self.seed = images, rows, transform, seed
-
-    def __getitems__(self, positions: np.ndarray) -> torch.Tensor:
-        """uint8 tensor (len(positions), 3, size, size)."""
-        seed = [*self.seed, int(positions[0])]
-        rows = self.rows[positions]
-        if self.transform.batched:
-            return self.transform.batched(self.images, rows, np.random.default_rng(seed))
-        assert isinstance(self.images, Mapped)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(_draw(seed))
-            return torch.stack([self.transform(self.images.one(row)) for row in rows])
-
-
-def _as_is(batch: Any) -> Any:
-    return batch
-
-
-class Normalizer:
-    """Turns uint8 images (n, 3, h, w) into normalised floats on the device, and back."""
-
-    def __init__(self, image: dict[str, Any], device: devices.Device) -> None:
-        self.device = device.type
-        mean, std = (torch.tensor(image[key], device=self.device) for key in ("mean", "std"))
-        self.scale, self.shift = 1 / (255 * std), -mean / std
-
-    def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        images = images.to(self.device, non_blocking=True).to(memory_format=torch.channels_last)
-        n, _, height, width = images.shape
-        lines = images.permute(0, 2, 3, 1).reshape(n * height, width * 3)
-        made = torch.empty(lines.shape, device=self.device)
-        scale, shift = self.scale.repeat(width), self.shift.repeat(width)
-        # On the CPU, as many lines at a time as fit in the processor's own cache.
-        count = len(lines) if self.device == "cuda" else max(1, _CACHED_VALUES // (3 * width))
-        for source, target in zip(lines.split(count), made.split(count), strict=True):
-            torch.addcmul(shift, target.copy_(source), scale, out=target)
-        return made.view(n, height, width, 3).permute(0, 3, 1, 2)
-
-    def undo(self, images: torch.Tensor) -> torch.Tensor:
-        """The uint8 images (n, 3, h, w) behind normalised ones."""
-        scale, shift = self.scale.view(3, 1, 1), self.shift.view(3, 1, 1)
-        return ((images - shift) / scale).round().clamp(0, 255).to(torch.uint8)
-
-
-def image_batches(
-    images: ImageCache | Resident,
-    rows: np.ndarray,
-    order: Sequence[np.ndarray],
-    transform: "View",
-    normalize: Normalizer,
-    seed: Sequence[int] = (0,),
-    workers: int = 0,
-) -> Iterator[torch.Tensor]:
-    """Normalised batches (n, 3, size, size) of cached images, in the given order.
-
-    Args:
-        images: what `pixels.place` returns, or the cache itself.
-        rows: cache rows, shape (n,); `order` holds positions in it.
-        seed: decides the augmentation together with the batch's first position.
+    Attributes:
+        kind: uniform (a permutation) or balanced (with replacement, classes equally often).
     """
-    if isinstance(images, Resident):
-        resident = _Images(images, rows, transform, seed)
-        yield from map(normalize, map(resident.__getitems__, order))
-        return
-    loader = DataLoader(
-        _Images(Mapped(images), rows, transform, seed),
-        batch_sampler=order,  # type: ignore[arg-type]
-        collate_fn=_as_is,
-        num_workers=workers,
-        pin_memory=normalize.device == "cuda",
-    )
-    yield from map(normalize, loader)
+
+    batch_size: int
+    kind: str
+    seed: int
+
+    def order(self, labels: np.ndarray, epoch: int) -> list[np.ndarray]:
+        """Positions of one epoch's training examples, batch by batch.
+
+        A last batch of a single example is dropped: BatchNorm cannot use it. So is one that has
+        not an example for each of the processes that train together.
+
+        Args:
+            labels: int64 class indices, shape (n,).
+        """
+        rng = np.random.default_rng([self.seed, epoch])
+        n = len(labels)
+        if self.kind == "balanced":
+            weights = 1.0 / np.bincount(labels)[labels]
+            order = rng.choice(n, size=n, p=weights / weights.sum())
+        else:
+            order = rng.permutation(n)
+        batches = [order[start : start + self.batch_size] for start in range(0, n, self.batch_size)]
+        least = max(2, parallel.world())
+        return batches[:-1] if len(batches) > 1 and len(batches[-1]) < least else batches
+
+    def sizes(self, labels: np.ndarray) -> list[int]:
+        """Examples of each step, the same in every epoch."""
+        return [len(batch) for batch in self.order(labels, 0)]
 
 
-def consecutive(n: int, batch_size: int) -> list[np.ndarray]:
-    """Positions 0 to n - 1 in batches."""
-    return [np.arange(start, min(start + batch_size, n)) for start in range(0, n, batch_size)]
+@dataclass(frozen=True)
+class Policy:
+    """What a network is shown.
+
+    Attributes:
+        train: the view of each training epoch; the last one stays where there are more.
+        val: that of validation.
+        mixing: applied to each training batch; they may make its targets soft, (n, K).
+    """
+
+    train: Sequence[View]
+    val: View
+    mixing: "Sequence[Callable[[torch.Tensor, torch.Tensor], Batch]]" = ()
+
+    def at(self, epoch: int) -> View:
+        """The view of a training epoch, from 1."""
+        return self.train[min(epoch, len(self.train)) - 1]
 
 
 class ImageBatches:
     """Training and validation batches from the image cache."""
 
     def __init__(
-        self,
-        images: ImageCache | Resident,
-        rows: dict[str, np.ndarray],
-        labels: dict[str, np.ndarray],
-        transforms: dict[str, "View"],
-        normalize: Normalizer,
-        batch_size: int,
-        sampling: str,
-        seed: int,
-        workers: int = 0,
-        mixing: "Sequence[Callable[[torch.Tensor, torch.Tensor], Batch]]" = (),
-        by_epoch: "Sequence[View]" = (),
+        self, reader: Reader, examples: Examples, policy: Policy, sampling: Sampling
     ) -> None:
-        """`images` are what `pixels.place` returns, or the cache itself.
-
-        `rows`, `labels` and `transforms` each have a "train" and a "val" entry.
-
-        `mixing` are applied to each training batch and may make its targets soft, (n, K).
-        `by_epoch`, one per epoch, stand in for the training transform where images grow.
-        """
-        self.images, self.rows, self.labels, self.transforms = images, rows, labels, transforms
-        self.normalize, self.batch_size, self.sampling = normalize, batch_size, sampling
-        self.seed, self.workers, self.mixing, self.by_epoch = seed, workers, mixing, by_epoch
-        self.resident = isinstance(images, Resident)
-        self.sizes = [
-            len(batch) for batch in epoch_order(labels["train"], batch_size, sampling, seed, 0)
-        ]
+        self.reader, self.examples, self.policy, self.sampling = reader, examples, policy, sampling
+        self.resident = reader.resident
+        self.sizes = sampling.sizes(examples.labels["train"])
 
     def train(self, epoch: int) -> Iterator["Batch"]:
-        order = epoch_order(self.labels["train"], self.batch_size, self.sampling, self.seed, epoch)
+        seed = self.sampling.seed
+        order = self.sampling.order(self.examples.labels["train"], epoch)
         shares = [parallel.shard(batch) for batch in order]
-        transform = self.by_epoch[epoch - 1] if self.by_epoch else self.transforms["train"]
-        batches = self._batches("train", shares, transform, [self.seed, epoch])
-        if not self.mixing:
+        batches = self._batches("train", shares, self.policy.at(epoch), [seed, epoch])
+        if not self.policy.mixing:
             yield from batches
             return
         for step, (images, targets) in enumerate(batches):
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(_draw([self.seed, epoch, step, 3]))
-                for mix in self.mixing:
+                torch.manual_seed(mixed([seed, epoch, step, 3]))
+                for mix in self.policy.mixing:
                     images, targets = mix(images, targets)
             yield images, targets
 
     def val(self) -> Iterator["Batch"]:
-        order = consecutive(len(self.rows["val"]), self.batch_size)
-        yield from self._batches("val", order, self.transforms["val"], [0])
+        order = consecutive(len(self.examples.rows["val"]), self.sampling.batch_size)
+        yield from self._batches("val", order, self.policy.val, [0])
 
     def _batches(
-        self,
-        part: str,
-        order: Sequence[np.ndarray],
-        transform: "View",
-        seed: Sequence[int],
+        self, part: str, order: Sequence[np.ndarray], view: View, seed: Sequence[int]
     ) -> Iterator["Batch"]:
-        images = image_batches(
-            self.images,
-            self.rows[part],
-            order,
-            transform,
-            self.normalize,
-            seed,
-            self.workers,
-        )
+        images = self.reader.batches(self.examples.rows[part], order, view, seed)
+        labels = self.examples.labels[part]
         for positions, batch in zip(order, images, strict=True):
-            yield batch, devices.send(self.labels[part][positions], self.normalize.device)
+            yield batch, devices.send(labels[positions], self.reader.device)
 
 
 class FeatureBatches:
@@ -232,39 +150,30 @@ class FeatureBatches:
     """
 
     def __init__(
-        self,
-        features: np.ndarray,
-        rows: dict[str, np.ndarray],
-        labels: dict[str, np.ndarray],
-        device: devices.Device,
-        batch_size: int,
-        sampling: str,
-        seed: int,
+        self, features: np.ndarray, examples: Examples, sampling: Sampling, device: devices.Device
     ) -> None:
-        """`rows` (into the second axis of `features`) and `labels` have "train" and "val"."""
-        self.device, self.labels, self.rows, self.features = device.type, labels, rows, features
-        self.batch_size, self.sampling, self.seed = batch_size, sampling, seed
-        vectors = features.ndim == 3
-        self.vectors = torch.from_numpy(features[:]).to(self.device) if vectors else None
-        self.resident = vectors
-        self.targets = {k: torch.tensor(v, device=self.device) for k, v in labels.items()}
-        self.sizes = [
-            len(batch) for batch in epoch_order(labels["train"], batch_size, sampling, seed, 0)
-        ]
+        """The rows of `examples` are those of the second axis of `features`."""
+        self.features, self.examples, self.sampling = features, examples, sampling
+        self.device = device.type
+        self.resident = features.ndim == 3
+        self.vectors = torch.from_numpy(features[:]).to(self.device) if self.resident else None
+        self.targets = {k: torch.tensor(v, device=self.device) for k, v in examples.labels.items()}
+        self.sizes = sampling.sizes(examples.labels["train"])
 
     def train(self, epoch: int) -> Iterator["Batch"]:
-        n = len(self.rows["train"])
-        chosen = np.random.default_rng([self.seed, epoch, 1]).integers(len(self.features), size=n)
-        order = epoch_order(self.labels["train"], self.batch_size, self.sampling, self.seed, epoch)
-        for positions in order:
+        labels = self.examples.labels["train"]
+        rng = np.random.default_rng([self.sampling.seed, epoch, 1])
+        chosen = rng.integers(len(self.features), size=len(labels))
+        for positions in self.sampling.order(labels, epoch):
             yield self._batch("train", chosen[positions], positions)
 
     def val(self) -> Iterator["Batch"]:
-        for positions in consecutive(len(self.rows["val"]), max(self.batch_size, 256)):
+        most = max(self.sampling.batch_size, 256)
+        for positions in consecutive(len(self.examples.rows["val"]), most):
             yield self._batch("val", np.zeros_like(positions), positions)
 
     def _batch(self, part: str, views: np.ndarray, positions: np.ndarray) -> "Batch":
-        rows, targets = self.rows[part][positions], self.targets[part][positions]
+        rows, targets = self.examples.rows[part][positions], self.targets[part][positions]
         if self.vectors is not None:
             return self.vectors[views, rows], targets
         maps = devices.send(np.asarray(self.features[views, rows]), self.device)

@@ -1,12 +1,7 @@
-"""Views cut out of cached images, a batch at a time: from the memory map, or on the device.
+"""Views cut out of cached images, a batch at a time: from the memory map, or on the device."""
 
-Where a job reads its images is decided in `place`, and nowhere else.
-"""
-
-import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,42 +10,9 @@ from torchvision.transforms.v2 import functional as F
 
 from headstart.compute import devices
 from headstart.data.cache import ImageCache
+from headstart.views.frames import Frames
 
-if TYPE_CHECKING:
-    from headstart.views.augmentation import View
-
-logger = logging.getLogger(__name__)
-
-_SHARE = 0.4  # of the free device memory; the rest is for the model and its activations
 _CHUNK = 1 << 24  # pixels uploaded at a time
-
-
-@dataclass(frozen=True)
-class Frames:
-    """Which part of each of n images a square view shows; lengths in pixels, int64.
-
-    A box is cut out and resized, and the view is a window of the result, mirrored at the
-    edges where it reaches beyond them, and then flipped.
-
-    Args:
-        boxes: top, left, height, width in the image, (n, 4).
-        resized: height, width of the resized boxes, (n, 2).
-        windows: top, left in the resized boxes, (n, 2).
-        size: side of the views.
-        flips: whether up and down, left and right are exchanged, bool (n, 2).
-    """
-
-    boxes: np.ndarray
-    resized: np.ndarray
-    windows: np.ndarray
-    size: int
-    flips: np.ndarray
-
-    def shown(self, axis: int) -> np.ndarray:
-        """Rows (axis 0) or columns (axis 1) of the resized boxes, (n, size), before the flip."""
-        last = self.resized[:, axis, None] - 1
-        wanted = np.abs(self.windows[:, axis, None] + np.arange(self.size))
-        return last - np.abs(last - wanted)
 
 
 class Pixels(Protocol):
@@ -202,22 +164,3 @@ def _taps(
         weights = torch.where(x < 1, near, torch.where(x < 2, far, 0))
     weights = weights * (at < length[:, None, None])
     return weights / weights.sum(2, keepdim=True)
-
-
-def place(
-    cache: ImageCache, transforms: "Iterable[View]", device: devices.Device
-) -> ImageCache | Resident:
-    """The images, on the device if they fit and the transforms are batched, else to be streamed.
-
-    Says in the log which, and whether augmentation works on whole batches.
-    """
-    batched = all(transform.batched for transform in transforms)
-    need, free = cache.flat[0].nbytes, devices.free_memory_bytes(device)
-    fits = need <= _SHARE * free
-    where = "device-resident" if batched and fits else "streamed"
-    how = "batched" if batched else "per-image"
-    why = ""
-    if free and batched and not fits:
-        why = f" ({need / 1e6:,.0f} MB exceed {_SHARE:.0%} of the {free / 1e6:,.0f} MB free)"
-    logger.info("images: %s, %s augmentation%s", where, how, why)
-    return Resident(cache, device) if batched and fits else cache

@@ -18,6 +18,7 @@ from headstart.report.figures.style import (
     INK,
     MUTED,
     PALETTE,
+    Row,
     canvas,
     epoch_axis,
     in_rows,
@@ -195,13 +196,13 @@ def worst_mistakes(rows: Sequence[tuple[np.ndarray, str, str, float]], path: Pat
         f"{percent(probability, 0)} {predicted}\nis {true}"
         for _, true, predicted, probability in worst
     ]
+    pictures = in_rows([row[0] for row in worst], 6)
     mosaic(
         path,
-        in_rows([row[0] for row in worst], 6),
+        [Row(*row) for row in zip(pictures, in_rows(captions, 6), strict=True)],
         title=title,
         note="First line: what the model said and how sure it was. Second line: the label.",
         side=146,
-        captions=in_rows(captions, 6),
     )
 
 

@@ -18,6 +18,7 @@ from headstart.report.figures.style import (
     PALETTE,
     PAPER,
     SPLIT_COLOURS,
+    Row,
     canvas,
     in_rows,
     label,
@@ -35,7 +36,7 @@ def gallery(images: Sequence[np.ndarray], title: str, path: Path) -> None:
     """Eight views of an image, uint8 HWC, in two rows of four."""
     if not images:
         return message(path, title, "No images.")
-    mosaic(path, in_rows(images, 4), title=title, side=190)
+    mosaic(path, [Row(row) for row in in_rows(images, 4)], title=title, side=190)
 
 
 def class_grid(
@@ -54,11 +55,10 @@ def class_grid(
     note = f"{len(chosen)} of {len(samples)} classes" if len(chosen) < len(samples) else ""
     mosaic(
         path,
-        [samples[name][:8] for name in chosen],
+        [Row(samples[name][:8], label=name) for name in chosen],
         title=title,
         note=note,
         side=130 if len(chosen) <= 6 else 92,
-        row_labels=chosen,
     )
 
 
@@ -69,8 +69,9 @@ def batch(images: Sequence[np.ndarray], labels: Sequence[str], path: Path) -> No
         return message(path, title, "No images.")
     shown = list(images[:MOST_BATCH])
     note = f"{len(shown)} of {len(images)} images" if len(shown) < len(images) else ""
-    rows, captions = in_rows(shown, 8), in_rows(list(labels[:MOST_BATCH]), 8)
-    mosaic(path, rows, title=title, note=note, side=118, captions=captions)
+    captions = in_rows(list(labels[:MOST_BATCH]), 8)
+    rows = [Row(*row) for row in zip(in_rows(shown, 8), captions, strict=True)]
+    mosaic(path, rows, title=title, note=note, side=118)
 
 
 def class_counts(frame: pd.DataFrame, path: Path) -> None:

@@ -201,46 +201,41 @@ def _fit(image: np.ndarray, side: int) -> Image.Image:
     return tile
 
 
-def mosaic(
-    path: Path,
-    rows: Sequence[Sequence[np.ndarray]],
-    *,
-    title: str,
-    side: int,
-    note: str = "",
-    captions: Sequence[Sequence[str]] = (),
-    row_labels: Sequence[str] = (),
-) -> None:
-    """Images in rows of square tiles, pixel for pixel.
+class Row(NamedTuple):
+    """A row of a mosaic: uint8 HWC images, the text under each, of one or several lines, and the
+    text left of the row."""
 
-    `rows` holds uint8 HWC arrays, `captions` the text under each, of one or several lines,
-    `row_labels` the text left of each row; text is ellipsized to its room. `side` is in pixels.
-    """
+    images: Sequence[np.ndarray]
+    captions: Sequence[str] = ()
+    label: str = ""
+
+
+def mosaic(path: Path, rows: Sequence[Row], *, title: str, side: int, note: str = "") -> None:
+    """Images in rows of square tiles of `side` pixels; text is ellipsized to its room."""
     gap, margin, line, label_room = 8, 16, 15, 190
-    lines = max((c.count("\n") + 1 for row in captions for c in row), default=0)
-    left = margin + (label_room if row_labels else 0)
+    lines = max((c.count("\n") + 1 for row in rows for c in row.captions), default=0)
+    left = margin + (label_room if any(row.label for row in rows) else 0)
     top = 44 + (18 if note else 0)
     step = side + gap + lines * line + (4 if lines else 0)
-    width = left + max(map(len, rows)) * (side + gap) - gap + margin
+    width = left + max(len(row.images) for row in rows) * (side + gap) - gap + margin
     width = max(width, 420)
     height = top + len(rows) * step - gap + margin
     page = Image.new("RGB", (width, height), "white")
     for r, row in enumerate(rows):
-        for c, image in enumerate(row):
+        for c, image in enumerate(row.images):
             page.paste(_fit(image, side), (left + c * (side + gap), top + r * step))
     with canvas(path, width / DPI, height / DPI, layout="none") as figure:
         figure.figimage(np.asarray(page))
         write = functools.partial(_write, figure)
         write(margin, 14, title, width - 2 * margin, size=11, weight="bold")
         write(margin, 36, note, width - 2 * margin, size=8.5, color=MUTED)
-        for r, text in enumerate(row_labels):
-            y = top + r * step + side / 2
-            write(left - 12, y, text, label_room - 12, va="center", ha="right")
-        for r, texts in enumerate(captions):
-            for c, text in enumerate(texts):
-                x, y = left + c * (side + gap), top + r * step + side + 4
+        for r, row in enumerate(rows):
+            y = top + r * step
+            write(left - 12, y + side / 2, row.label, label_room - 12, va="center", ha="right")
+            for c, text in enumerate(row.captions):
+                x = left + c * (side + gap)
                 for i, part in enumerate(text.split("\n")):
-                    write(x, y + i * line, part, side, size=7.5)
+                    write(x, y + side + 4 + i * line, part, side, size=7.5)
 
 
 def _write(

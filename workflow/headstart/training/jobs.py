@@ -1,0 +1,45 @@
+"""What one training is asked to do: named before torch is imported, and sent to processes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from headstart.experiment.config import Strategy
+from headstart.provenance import RunName
+
+
+@dataclass(frozen=True)
+class TrainingFiles:
+    """What a training reads. There is no test image's label among it.
+
+    `features` and `features_meta` are None for a strategy that trains from images.
+    """
+
+    backbone: Path
+    weights: Path
+    train_val: Path
+    classes: Path
+    images: Path
+    index: Path
+    tracking: Path
+    features: Path | None = None
+    features_meta: Path | None = None
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What a training writes. `resume` is gone when the training is done."""
+
+    model: Path
+    history: Path
+    run: Path
+    resume: Path
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: its place in the experiment, its settings, and its files."""
+
+    name: RunName
+    strategy: Strategy
+    files: TrainingFiles
+    outputs: RunFiles

@@ -1,0 +1,85 @@
+"""What a training leaves as it goes: the resume file and, of a tracked run, MLflow's epochs."""
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from headstart import HeadstartError
+from headstart.compute import parallel
+from headstart.training.checkpoints import Progress, ResumeFile
+
+if TYPE_CHECKING:
+    from headstart.tracking import RunLog
+
+logger = logging.getLogger(__name__)
+
+
+class Journal:
+    """The resume file of a training.
+
+    It is written after the first and the last epoch, and between them after every epoch, or,
+    where epochs are short, after so many that writing takes little of the time. Where several
+    processes train together all read it, and only the first writes.
+    """
+
+    def __init__(self, resume: ResumeFile) -> None:
+        self._resume = resume
+
+    def open(self) -> Progress:
+        """The progress to go on from."""
+        progress = self._resume.load()
+        parallel.meet()  # the first process may write over the file or remove it from here on
+        parallel.first_only(self._begin)(progress)
+        return progress
+
+    def due(self) -> bool:
+        """Whether saving now leaves it a small share of the time."""
+        return parallel.rank() == 0 and self._resume.due()
+
+    def save(self, progress: Progress) -> None:
+        parallel.first_only(self._save)(progress)
+
+    def close(self) -> None:
+        """Forget the resume state: the run's own files are written."""
+        self._resume.remove()
+
+    def _begin(self, progress: Progress) -> None:
+        """Called once before the first step."""
+
+    def _save(self, progress: Progress) -> None:
+        self._resume.save(progress)
+
+
+class TrackedJournal(Journal):
+    """A journal that also tells MLflow, in the run that an interrupted training began."""
+
+    def __init__(
+        self,
+        resume: ResumeFile,
+        reopen: "Callable[[str], RunLog]",
+        start: "Callable[[], RunLog]",
+    ) -> None:
+        """`reopen` continues the MLflow run of an id, `start` makes a new one."""
+        super().__init__(resume)
+        self._reopen, self._start = reopen, start
+        self._log: RunLog | None = None
+
+    @property
+    def log(self) -> "RunLog":
+        """The MLflow run; there is one from `open` on."""
+        assert self._log is not None
+        return self._log
+
+    def _begin(self, progress: Progress) -> None:
+        if progress.mlflow_run_id:
+            try:
+                self._log = self._reopen(progress.mlflow_run_id)
+                return
+            except HeadstartError as error:
+                logger.warning("%s; logging all epochs to a new run", error)
+        self._log = self._start()
+        progress.mlflow_run_id = self._log.run_id
+
+    def _save(self, progress: Progress) -> None:
+        super()._save(progress)
+        self.log.epochs(progress.history)

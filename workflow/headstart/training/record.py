@@ -1,0 +1,73 @@
+"""The files of a trained run: model, history and run.json."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+from safetensors.torch import save_file
+from torch import nn
+
+from headstart import provenance
+from headstart.compute import devices
+from headstart.models import layers
+from headstart.training.checkpoints import Progress
+from headstart.training.inputs import Inputs
+
+
+def write(inputs: Inputs, progress: Progress, whole: nn.Module) -> None:
+    """Write the run's outputs.
+
+    Args:
+        whole: the kept model, backbone and head, on the CPU.
+    """
+    outputs = inputs.job.outputs
+    save_file({k: v.contiguous() for k, v in whole.state_dict().items()}, outputs.model)
+    history = pd.DataFrame(progress.history).astype({"epoch": int, "phase": int})
+    history.to_csv(outputs.history, index=False)
+    run = _made_by(inputs) | _cost(inputs, history, whole)
+    run |= {"best_epoch": progress.best_epoch, "mlflow_run_id": progress.mlflow_run_id}
+    outputs.run.write_text(json.dumps(run, indent=2, sort_keys=True) + "\n")
+
+
+def _made_by(inputs: Inputs) -> dict[str, Any]:
+    job, device, made_by = inputs.job, inputs.device, inputs.made_by
+    tags = provenance.tags(job.name, made_by)
+    description, labels = inputs.backbone.description, inputs.examples.labels
+    pretrained = job.strategy.init == "pretrained"
+    return asdict(job.name) | {
+        "config_hash": tags["config_hash"],
+        "split_hash": tags["split_hash"],
+        "settings": {"strategy": made_by["strategy"], "backbone": description},
+        "versions": made_by["versions"],
+        "git_commit": tags["git_commit"],
+        "device": device.name,
+        "device_uuid": device.uuid,
+        "precision": device.precision,
+        "threads": device.threads,
+        "weights": description["weights"] if pretrained else job.strategy.init,
+        "weights_sha256": description["weights_sha256"] if pretrained else "",
+        "n_train": len(labels["train"]),
+        "n_val": len(labels["val"]),
+    }
+
+
+def _cost(inputs: Inputs, history: pd.DataFrame, whole: nn.Module) -> dict[str, Any]:
+    """What the run cost: epochs, seconds, bytes and numbers of parameters."""
+    meta = inputs.job.files.features_meta
+    parameters = dict(whole.named_parameters())
+    trained = {
+        name
+        for phase in inputs.job.strategy.phases
+        for part in layers.trainable_names(whole, phase)
+        for name in part
+    }
+    return {
+        "epochs": inputs.job.strategy.epochs,
+        "train_seconds": float(history.seconds.sum()),
+        "feature_seconds": json.loads(meta.read_text())["seconds"] if meta else 0.0,
+        "images_per_second": float(history.images_per_second.median()),
+        "peak_memory_bytes": devices.peak_memory_bytes(inputs.device),
+        "trainable_parameters": sum(parameters[name].numel() for name in trained),
+        "parameters": sum(parameter.numel() for parameter in parameters.values()),
+    }
