@@ -24,6 +24,7 @@ lint: environment
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: environment
 	$(BIN)/python benchmarks/bench.py $(ARGS)
