@@ -77,3 +77,28 @@ def test_a_size_that_the_model_refuses_is_one_line(
         backbones.prepare(backbone, image, tmp_path / "c.json", tmp_path / "w")
     assert f"image.size is {size}, which {name} does not take" in one_line(caught)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("library", "name", "near"),
+    [
+        ("timm", "deit_tiny_distilled_patch16_224.fb_in1k", "deit_tiny_patch16_224"),
+        ("timm", "dpn68", "resnet50"),
+        ("torchvision", "squeezenet1_1", "densenet121"),
+    ],
+)
+def test_a_network_without_one_linear_head_is_refused_before_its_weights_are_fetched(
+    tmp_path, monkeypatch, make_backbone, no_image, one_line, library, name, near
+):
+    monkeypatch.setattr(weights, "load", lambda _: pytest.fail("weights are fetched"))
+    with pytest.raises(HeadstartError) as caught:
+        backbones.prepare(
+            make_backbone(name, library, "default"), no_image, tmp_path / "c", tmp_path / "w"
+        )
+    text = one_line(caught)
+    assert f"backbone.name is {name!r}, which does not end in a single linear layer" in text
+    assert near in text.split("such as ")[1]
+
+
+def test_a_size_is_tried_where_the_network_is(make_model, gpu):
+    backbones.require_size(make_model("timm", "test_resnet").to(gpu.type), "r", 64, "image.size")

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from headstart import HeadstartError
+from headstart.experiment import config
 from headstart.models import backbones, layers
 
 ARCHITECTURES = [
@@ -119,3 +120,65 @@ def test_a_new_head_is_xavier_uniform():
     bound = (6 / 305) ** 0.5
     assert head.weight.abs().max() <= bound and head.weight.abs().max() > 0.98 * bound
     assert (head.bias == 0).all()
+
+
+ALL = ({"train": "all"},)
+LAST = ({"train": "last_k_stages", "stages": 1},)
+HEAD = ({"train": "head"},)
+
+
+@pytest.mark.parametrize(
+    ("library", "name", "size", "phases", "refused"),
+    [
+        ("torchvision", "resnet18", 32, ALL, True),
+        ("torchvision", "resnet18", 32, LAST, True),
+        ("torchvision", "resnet18", 32, (*HEAD, *LAST), True),
+        ("torchvision", "resnet18", 32, HEAD, False),
+        ("torchvision", "resnet18", 64, ALL, False),
+        ("timm", "test_efficientnet", 32, ALL, True),
+        ("timm", "test_convnext", 32, ALL, False),
+    ],
+)
+def test_a_batch_of_one_is_refused_where_training_on_it_would_fail(
+    make_model, make_strategy, one_line, library, name, size, phases, refused
+):
+    model, strategy = make_model(library, name).train(), make_strategy(*phases, batch_size=1)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    if refused:
+        with pytest.raises(HeadstartError) as caught:
+            layers.require_batch(model, strategy, (3, size, size), [1, 1, 1])
+        text = one_line(caught)
+        assert text.startswith("training.batch_size is 1, but the network's BatchNorm layers")
+        assert model.get_submodule(text.split("'")[2]).track_running_stats
+    else:
+        layers.require_batch(model, strategy, (3, size, size), [1, 1, 1])
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert fails(model, strategy, size) == refused
+    layers.require_batch(model, strategy, (3, size, size), [2, 3])
+
+
+def fails(model: torch.nn.Module, strategy: config.Strategy, size: int) -> bool:
+    """Whether BatchNorm refuses a batch of one in a phase of the strategy."""
+    for phase in strategy.phases:
+        body, head = layers.trainable_names(model, phase)
+        layers.freeze_all_but(model, [*body, *head])
+        layers.train_mode(model)
+        try:
+            model(torch.zeros(1, 3, size, size))
+        except ValueError as error:
+            return "more than 1 value per channel" in str(error)
+    return False
+
+
+def test_a_single_training_image_is_told_from_a_batch_of_one(make_model, make_strategy, one_line):
+    strategy = make_strategy(*ALL, batch_size=8)
+    with pytest.raises(HeadstartError) as caught:
+        layers.require_batch(make_model("torchvision", "resnet18"), strategy, (3, 32, 32), [1])
+    assert one_line(caught).startswith("only one image trains, but")
+
+
+def test_a_head_on_features_takes_a_batch_of_one(make_strategy):
+    model = torch.nn.Sequential()
+    model.add_module("head", layers.new_head(5, 2))
+    layers.require_batch(model, make_strategy(*HEAD, batch_size=1), (5,), [1])

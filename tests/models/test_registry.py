@@ -44,7 +44,6 @@ def test_names_and_preflight_checks_leave_torch_alone():
         ("timm", "efficientnet_lite_0", "efficientnet_lite0"),
         ("torchvision", "mobilenet_v3_smal", "mobilenet_v3_small"),
         ("torchvision", "resnet18.a1_in1k", "resnet18"),
-        ("torchvision", "inception_v3", ""),
     ],
 )
 def test_a_misspelt_name_suggests_the_nearest(make_backbone, one_line, library, name, suggested):
@@ -56,3 +55,13 @@ def test_a_misspelt_name_suggests_the_nearest(make_backbone, one_line, library, 
 
 def test_a_timm_name_may_carry_a_tag(make_backbone):
     registry.require_known(make_backbone("resnet18.a1_in1k", "timm", "none"))
+
+
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+def test_a_network_with_auxiliary_outputs_is_refused_by_its_reason(make_backbone, one_line, name):
+    with pytest.raises(HeadstartError) as caught:
+        registry.require_known(make_backbone(name, "torchvision", "none"))
+    text = one_line(caught)
+    assert "auxiliary outputs in training" in text and "does not have" not in text
+    assert "inception_v3 of backbone.library timm" in text
+    registry.require_known(make_backbone("inception_v3", "timm", "none"))

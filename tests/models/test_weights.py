@@ -1,5 +1,6 @@
 """Pretrained weights: bundled, local or published, whole or refused."""
 
+import argparse
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_sample_images
 
 from headstart import HeadstartError
@@ -88,19 +89,76 @@ def test_local_weights_fill_the_body_and_leave_the_head(tmp_path, tiny_state, lo
         assert torch.equal(tensor, wanted[name]), name
 
 
-def test_weights_of_another_shape_are_refused(tiny_state, one_line):
-    name = "layer1.0.conv1.weight"
-    tiny_state[name] = torch.zeros(1, 2, 3, 3)
+WRAPPED = {
+    "DataParallel": ("module.", None),
+    "Lightning": ("model.", "state_dict"),
+    "compiled": ("_orig_mod.", "model"),
+    "compiled under DataParallel": ("module._orig_mod.", "model_state_dict"),
+    "a backbone of a detector": ("backbone.", "model"),
+    "an average": ("module.", "ema"),
+    "nothing": ("", "model_state_dict"),
+}
+
+
+@pytest.mark.parametrize("kind", WRAPPED)
+def test_weights_are_found_in_the_wrapping_of_training_code(
+    tmp_path, tiny_state, local, make_model, kind
+):
+    prefix, container = WRAPPED[kind]
+    state = {prefix + name: tensor for name, tensor in tiny_state.items()}
+    state |= {"n_averaged": torch.tensor(3), "neck.conv.weight": torch.zeros(2)}
+    path = tmp_path / "mine.pt"
+    torch.save({container: state, "epoch": 3} if container else state, path)
+    model = make_model("timm", "test_resnet")
+    own = weights.named(model, weights.load(local(path)))
+    assert own.keys() == tiny_state.keys()
+    weights.apply(model, weights.load(local(path)))
+    body = {name for name in tiny_state if not name.startswith(layers.head_name(model))}
+    assert all(torch.equal(model.state_dict()[name], tiny_state[name]) for name in body)
+
+
+def test_a_prefix_of_the_network_itself_stays(tiny_state, make_model):
+    """A network whose own names begin as a wrapper's do."""
+    model = torch.nn.Module()
+    model.backbone = make_model("timm", "test_resnet")
+    own = {
+        f"backbone.{name}": tensor
+        for name, tensor in make_model("timm", "test_resnet").state_dict().items()
+    }
+    wrapped = {f"module.{name}": tensor for name, tensor in own.items()}
+    for state in (own, wrapped):
+        assert weights.named(model, state).keys() == own.keys()
+
+
+def test_prepared_weights_have_the_names_of_the_model(
+    tmp_path, tiny_state, make_backbone, no_image
+):
+    torch.save({f"module.{k}": v for k, v in tiny_state.items()}, tmp_path / "mine.pt")
+    backbone = make_backbone("test_resnet", "timm", str(tmp_path / "mine.pt"))
+    outputs = tmp_path / "config.json", tmp_path / "weights.safetensors"
+    backbones.prepare(backbone, no_image, *outputs)
+    assert load_file(outputs[1]).keys() == tiny_state.keys()
+
+
+def test_weights_that_fit_but_for_a_few_tensors_say_which(tiny_state, one_line):
+    for name in ("layer1.0.conv1.weight", "layer1.0.conv2.weight"):
+        tiny_state[name] = torch.zeros(1, 2, 3, 3)
+    del tiny_state["layer2.0.bn1.running_var"]
     with pytest.raises(HeadstartError) as caught:
         weights.apply(backbones.create("test_resnet", "timm", 3), tiny_state)
     text = one_line(caught)
-    assert "backbone.weights" in text and name in text and "(1, 2, 3, 3)" in text
+    assert "lack 1 of its" in text and "'layer2.0.bn1.running_var'" in text
+    assert "have 2 of another shape, such as 'layer1.0.conv1.weight'" in text
+    assert "(1, 2, 3, 3) instead of (" in text and "the variant that they" in text
 
 
-def test_weights_without_a_tensor_are_refused(tiny_state):
-    del tiny_state["layer2.0.bn1.running_var"]
-    with pytest.raises(HeadstartError, match=r"weights lack 'layer2.0.bn1.running_var'"):
-        weights.apply(backbones.create("test_resnet", "timm", 3), tiny_state)
+def test_weights_of_another_network_are_refused(make_model, one_line):
+    state = make_model("timm", "test_vit").state_dict()
+    with pytest.raises(HeadstartError) as caught:
+        weights.apply(backbones.create("test_resnet", "timm", 3), state)
+    text = one_line(caught)
+    assert re.search(r"lack (\d+) of its \1 tensors, such as 'conv1.0.weight'", text)
+    assert text.endswith("name the backbone that they were made with, or others")
 
 
 def test_old_weights_without_batch_counts_are_taken(tiny_state):
@@ -122,11 +180,12 @@ def test_a_broken_file_is_one_line(tmp_path, tiny_state, local, one_line, suffix
     with pytest.raises(HeadstartError) as caught:
         weights.load(local(path))
     text = one_line(caught)
-    assert text.startswith(f"backbone.weights is {str(path)!r}"), text
+    assert text.startswith(f"backbone.weights is {str(path)!r}, which cannot be read as a"), text
+    assert text.isprintable() and text.endswith("save model.state_dict() to it again")
 
 
 @pytest.mark.parametrize(
-    "content", [[1, 2], {}, {"epoch": 3}, {"state_dict": 5}, {"model": {"a": torch.zeros(1)}}]
+    "content", [[1, 2], {}, {"epoch": 3}, {"state_dict": 5}, {"model": {"a": 1}}, {"model": {}}]
 )
 def test_a_file_without_tensors_is_one_line(tmp_path, local, one_line, content):
     path = tmp_path / "mine.pt"
@@ -147,6 +206,27 @@ def test_a_pickled_model_is_never_executed(tmp_path, local):
     with pytest.raises(HeadstartError):
         weights.load(local(path))
     assert not mark.exists()
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["today's format", "old format"])
+def test_a_pickled_model_is_told_from_a_state_dict(tmp_path, make_model, local, one_line, zipped):
+    path, model = tmp_path / "whole.pt", make_model("timm", "test_resnet")
+    for content in (model, {"epoch": 3, "model": model}):
+        torch.save(content, path, _use_new_zipfile_serialization=zipped)
+        with pytest.raises(HeadstartError) as caught:
+            weights.load(local(path))
+        assert one_line(caught) == (
+            f"backbone.weights is {str(path)!r}, which holds a pickled model, not a state dict; "
+            "load it where it was made and save model.state_dict()"
+        )
+
+
+def test_other_things_beside_tensors_are_named(tmp_path, tiny_state, local, one_line):
+    path = tmp_path / "mine.pt"
+    torch.save({"state_dict": tiny_state, "args": argparse.Namespace(lr=0.1)}, path)
+    with pytest.raises(HeadstartError) as caught:
+        weights.load(local(path))
+    assert "holds argparse.Namespace objects beside tensors" in one_line(caught)
 
 
 def test_published_weights_arrive_under_the_names_of_the_model(

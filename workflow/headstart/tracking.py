@@ -1,8 +1,9 @@
 """MLflow as an index of the results: one parent run per experiment, one run per training."""
 
+import contextlib
 import json
+import logging
 import os
-import sqlite3
 import time
 import warnings
 from collections.abc import Iterable
@@ -10,32 +11,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
-from headstart import HeadstartError
+from headstart import HeadstartError, store
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment
     from torch import nn
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+logger = logging.getLogger(__name__)
 
 _METRICS = 1000  # that MLflow takes in one call
 
 
 def uri(folder: Path) -> str:
     """The SQLite store in `folder`, unless MLFLOW_TRACKING_URI names another."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or store.uri(folder)
 
 
 def prepare(folder: Path, experiment: str) -> dict[str, str]:
     """Make the store, the experiment and its parent run, or find them.
 
     Several processes that open a database which is not there yet can break it, so this runs
-    once before any job logs, under a lock.
+    once before any job logs, under a lock. What was deleted in the MLflow UI is restored.
 
     Args:
         folder: holds mlflow.db and the artifacts.
@@ -44,22 +44,22 @@ def prepare(folder: Path, experiment: str) -> dict[str, str]:
         uri, experiment_id and parent_run_id.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    store = uri(folder)
-    with FileLock(folder / ".lock"):
-        if store.startswith("sqlite:///"):
-            _prepare_database(store)
-        client = _client(store)
-        found = client.get_experiment_by_name(experiment) or _create_experiment(
-            client, experiment, None if not store.startswith("sqlite") else folder
-        )
-        query = "tags.`headstart.kind` = 'experiment'"
-        parents = client.search_runs([found.experiment_id], query, max_results=1)
-        parent = parents[0] if parents else _create_parent(client, found)
-    return {
-        "uri": store,
-        "experiment_id": found.experiment_id,
-        "parent_run_id": parent.info.run_id,
-    }
+    address = uri(folder)
+    store.follow(address)
+    with store.lock(folder):
+        local = address.startswith("sqlite:///")
+        if local:
+            store.make(address)
+        client = _client(address)
+        found = client.get_experiment_by_name(experiment)
+        if found is None:
+            location = store.make_artifacts(folder, experiment) if local else None
+            experiment_id = client.create_experiment(experiment, artifact_location=location)
+        else:
+            experiment_id = found.experiment_id
+            _restore_experiment(client, experiment_id)
+        parent_run_id = _parent(client, experiment_id, experiment)
+    return {"uri": address, "experiment_id": experiment_id, "parent_run_id": parent_run_id}
 
 
 def _client(uri: str) -> "MlflowClient":
@@ -69,24 +69,42 @@ def _client(uri: str) -> "MlflowClient":
     return mlflow.MlflowClient()
 
 
-def _prepare_database(uri: str) -> None:
-    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
+def _parent(client: "MlflowClient", experiment_id: str, name: str) -> str:
+    """The id of the experiment's parent run: that in use, or a deleted one, or a new one."""
+    from mlflow.entities import ViewType
 
-    path = uri.removeprefix("sqlite:///")
-    if not Path(path).exists():
-        _initialize_tables(create_sqlalchemy_engine(uri))
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA journal_mode=wal")
+    query = "tags.`headstart.kind` = 'experiment'"
+    found = client.search_runs([experiment_id], query, run_view_type=ViewType.ALL)
+    if not found:
+        tags = {"headstart.kind": "experiment", "mlflow.runName": name}
+        return str(client.create_run(experiment_id, tags=tags).info.run_id)
+    parent = next((run for run in found if not _deleted(run.info)), found[0])
+    _restore_run(client, parent.info.run_id)
+    return str(parent.info.run_id)
 
 
-def _create_experiment(client: "MlflowClient", name: str, folder: Path | None) -> "Experiment":
-    location = (folder / "artifacts" / name).resolve().as_uri() if folder else None
-    return client.get_experiment(client.create_experiment(name, artifact_location=location))
+def _deleted(entity: Any) -> bool:
+    return bool(entity.lifecycle_stage == "deleted")
 
 
-def _create_parent(client: "MlflowClient", experiment: "Experiment") -> Any:
-    tags = {"headstart.kind": "experiment", "mlflow.runName": experiment.name}
-    return client.create_run(experiment.experiment_id, tags=tags)
+def _restore_experiment(client: "MlflowClient", experiment_id: str) -> None:
+    """Undo a deletion in the MLflow UI, that of the experiment's runs included."""
+    from mlflow.exceptions import MlflowException
+
+    experiment = client.get_experiment(experiment_id)
+    if not _deleted(experiment):
+        return
+    with contextlib.suppress(MlflowException):  # where another job has just restored it
+        client.restore_experiment(experiment_id)
+    logger.warning("MLflow experiment %s had been deleted and is restored", experiment.name)
+
+
+def _restore_run(client: "MlflowClient", run_id: str) -> None:
+    run = client.get_run(run_id)
+    if _deleted(run.info):
+        _restore_experiment(client, run.info.experiment_id)
+        client.restore_run(run_id)
+        logger.warning("MLflow run %s had been deleted and is restored", run.info.run_name)
 
 
 def flatten(settings: Any, prefix: str = "") -> dict[str, str]:
@@ -112,15 +130,17 @@ class RunLog:
 
     @staticmethod
     def open(tracking: dict[str, str], run_id: str) -> "RunLog":
-        """Continue a run.
+        """Continue a run; one that was deleted in the MLflow UI is restored.
 
         Raises:
             HeadstartError: the store no longer has it.
         """
         from mlflow.exceptions import MlflowException
 
+        store.follow(tracking["uri"])
         client = _client(tracking["uri"])
         try:
+            _restore_run(client, run_id)
             client.update_run(run_id, status="RUNNING")
         except MlflowException:
             raise HeadstartError(
@@ -144,15 +164,17 @@ class RunLog:
         from mlflow.entities import Param, RunTag
         from mlflow.exceptions import MlflowException
 
+        store.follow(tracking["uri"])
         client = _client(tracking["uri"])
-        experiment = [tracking["experiment_id"]]
+        experiment = tracking["experiment_id"]
         query = f"tags.`headstart.run` = '{key}' and tags.`headstart.superseded` = 'false'"
-        older = client.search_runs(experiment, query)
         try:
-            run_id = client.create_run(experiment[0], run_name=key).info.run_id
+            _restore_experiment(client, experiment)
+            older = client.search_runs([experiment], query)
+            run_id = client.create_run(experiment, run_name=key).info.run_id
         except MlflowException:
             raise HeadstartError(
-                f"MLflow experiment {experiment[0]} is not in {tracking['uri']}: was the store "
+                f"MLflow experiment {experiment} is not in {tracking['uri']}: was the store "
                 "deleted? Rerun with --forcerun tracking_init"
             ) from None
         tags = tags | {

@@ -1,5 +1,6 @@
 """Backbones by name, from timm and torchvision, resolved once and built for each run."""
 
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,14 +74,17 @@ def prepare(
     (empty when backbone.weights is none).
 
     Raises:
-        HeadstartError: the weights cannot be had or do not fit, or the model refuses image.size.
+        HeadstartError: the weights cannot be had or do not fit, the model does not end in one
+            linear layer, or it refuses image.size.
     """
     from safetensors.torch import save_file
 
     registry.require_known(backbone)
-    state = weights.load(backbone)
     model = create(backbone.name, backbone.library, 2, backbone.stem)
+    _require_head(model, backbone)
+    state = weights.load(backbone)
     weights.apply(model, state)
+    state = weights.named(model, state)
     own = preprocessing.data_config(model, backbone.library, backbone.name, image)
     require_size(model, backbone.name, own["size"], "image.size")
     save_file({name: tensor.contiguous() for name, tensor in state.items()}, weights_path)
@@ -93,13 +97,38 @@ def prepare(
     config_path.write_text(json.dumps(description, indent=2, sort_keys=True) + "\n")
 
 
+def _require_head(model: "nn.Module", backbone: config.Backbone) -> None:
+    if _ends_in_a_head(model):
+        return
+    import torch
+
+    found: list[str] = []
+    for name in registry.near(backbone, 12):
+        with contextlib.suppress(NotImplementedError), torch.device("meta"):
+            if len(found) < 3 and _ends_in_a_head(create(name, backbone.library, 2)):
+                found.append(name)
+    raise HeadstartError(
+        f"backbone.name is {backbone.name!r}, which does not end in a single linear layer; "
+        f"choose one that does, such as {', '.join(found) or 'resnet50'}"
+    )
+
+
+def _ends_in_a_head(model: "nn.Module") -> bool:
+    try:
+        layers.head_name(model)
+    except HeadstartError:
+        return False
+    return True
+
+
 def require_size(model: "nn.Module", name: str, size: int, key: str) -> None:
     """Raise HeadstartError when the model cannot take images of the size that `key` says."""
     import torch
 
     try:
         with torch.inference_mode():
-            model.eval()(torch.zeros(1, 3, size, size))
+            device = next(model.parameters()).device
+            model.eval()(torch.zeros(1, 3, size, size, device=device))
     except (AssertionError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
         raise HeadstartError(

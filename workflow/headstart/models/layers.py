@@ -1,6 +1,6 @@
 """Parts of networks: the head, the stages of the body, and what of them trains."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from headstart import HeadstartError
@@ -120,3 +120,60 @@ def trainable_names(model: "nn.Module", phase: config.Phase) -> tuple[list[str],
             f"phases.stages is {phase.stages}, but the backbone has {len(groups)} stages"
         )
     return [name for group in groups[-phase.stages :] for name in group], head
+
+
+def require_batch(
+    model: "nn.Module", strategy: config.Strategy, shape: Sequence[int], sizes: Sequence[int]
+) -> None:
+    """Check that no BatchNorm layer has to train on a single value, which has no variance.
+
+    Only a batch of one brings that about, and only where what the layer receives of an example
+    is one value per channel.
+
+    Args:
+        shape: of the smallest example in training, such as (3, side, side).
+        sizes: examples of each step.
+
+    Raises:
+        HeadstartError: a layer that some phase trains would get a single value.
+    """
+    if min(sizes) > 1:
+        return
+    phases = [trainable_names(model, phase) for phase in strategy.phases]
+    trained = {name for body, _ in phases for name in body}
+    starved = [name for name in _single_valued(model, shape) if f"{name}.weight" in trained]
+    if not starved:
+        return
+    if strategy.training.batch_size == 1:
+        what, remedy = "training.batch_size is 1", "set it to 2 or more"
+    else:
+        what, remedy = "only one image trains", "add images or take a larger fraction"
+    raise HeadstartError(
+        f"{what}, but the network's BatchNorm layers, such as {starved[0]!r}, need two images to "
+        f"train on; {remedy}"
+    )
+
+
+def _single_valued(model: "nn.Module", shape: Sequence[int]) -> list[str]:
+    """Names of the BatchNorm layers that receive one value per channel of an example."""
+    import torch
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    found: list[str] = []
+
+    def watch(name: str) -> "Callable[[nn.Module, tuple[torch.Tensor, ...]], None]":
+        def hook(module: "nn.Module", inputs: "tuple[torch.Tensor, ...]") -> None:
+            if inputs[0].numel() == inputs[0].shape[1]:
+                found.append(name)
+
+        return hook
+
+    norms = [(name, m) for name, m in model.named_modules() if isinstance(m, _BatchNorm)]
+    hooks = [module.register_forward_pre_hook(watch(name)) for name, module in norms]
+    training, device = model.training, next(model.parameters()).device
+    with torch.inference_mode():
+        model.eval()(torch.zeros(1, *shape, device=device))
+    model.train(training)
+    for hook in hooks:
+        hook.remove()
+    return found

@@ -8,11 +8,10 @@ from pathlib import Path
 from headstart import HeadstartError
 from headstart.experiment import config
 
-# Registered with a decorator just above a function of the model's name; torchvision's two
-# inception-style models return auxiliary outputs in training and are left out.
+# Registered with a decorator just above a function of the model's name.
 _REGISTERED = re.compile(r"^@register_model(?:\(\))?\n(?:@.*\n)*def (\w+)\(", re.MULTILINE)
 
-
+# Those of torchvision that return auxiliary outputs in training; timm's Inception has none.
 _AUXILIARY = {"googlenet", "inception_v3"}
 
 
@@ -34,13 +33,28 @@ def known_names(library: str) -> list[str]:
 
 
 def require_known(backbone: config.Backbone) -> None:
-    """Raise HeadstartError, with the nearest names, when the library has no such model."""
-    names = known_names(backbone.library)
-    # timm names one of a model's weights after a dot
-    name = backbone.name.split(".")[0] if backbone.library == "timm" else backbone.name
-    if name not in names:
-        close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-        hint = f"; did you mean {', '.join(close)}?" if close else ""
+    """Raise HeadstartError, with the nearest names, when no such model can be trained."""
+    if backbone.library == "torchvision" and backbone.name in _AUXILIARY:
+        raise HeadstartError(
+            f"backbone.name is {backbone.name!r}, which in torchvision returns auxiliary outputs "
+            "in training, and these headstart does not train; the nearest without them is "
+            "inception_v3 of backbone.library timm"
+        )
+    if _base(backbone) not in known_names(backbone.library):
+        close = ", ".join(near(backbone, 3))
+        hint = f"; did you mean {close}?" if close else ""
         raise HeadstartError(
             f"backbone.name is {backbone.name!r}, which {backbone.library} does not have{hint}"
         )
+
+
+def near(backbone: config.Backbone, count: int) -> list[str]:
+    """The library's names that are most like the backbone's, up to `count`."""
+    return difflib.get_close_matches(
+        _base(backbone), known_names(backbone.library), n=count, cutoff=0.5
+    )
+
+
+def _base(backbone: config.Backbone) -> str:
+    """The name without that of its weights, which timm puts behind a dot."""
+    return backbone.name.split(".")[0] if backbone.library == "timm" else backbone.name

