@@ -70,6 +70,23 @@ def test_grey_images_become_three_channels(tmp_path):
     assert (images[0][..., 0] == images[0][..., 2]).all()
 
 
+def test_wide_pictures_are_as_bright_as_their_values(tmp_path):
+    """Whatever else is in the same file, and unless other ranges are given."""
+    rows = []
+    for name, values in (("dark", [0, 200]), ("bright", [200, 4000])):
+        path = tmp_path / f"{name}.png"
+        Image.fromarray(np.array([values], np.uint16)).save(path)
+        rows.append((name, str(path), "a", ""))
+    listing = pd.DataFrame(rows, columns=["id", "path", "label", "split"], dtype="str")
+    table = manifest.build(listing)
+    dark, bright = build(table, tmp_path)
+    assert dark[0, :, 0].tolist() == [0, 12] and bright[0, :, 0].tolist() == [12, 249]
+    image = {"cache_size": 16, "interpolation": "bilinear", "ranges": {"I;16": (0, 400)}}
+    cache.build(table, tmp_path / "images.bin", tmp_path / "index.csv", image)
+    dark, bright = cache.ImageCache.open(tmp_path / "images.bin", tmp_path / "index.csv")
+    assert dark[0, :, 0].tolist() == [0, 128] and bright[0, :, 0].tolist() == [128, 255]
+
+
 def test_images_are_read_only_views(tmp_path):
     images = build(build_manifest(tmp_path, [(16, 16)] * 2), tmp_path)
     assert np.shares_memory(images[0], images[0])

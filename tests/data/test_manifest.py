@@ -1,4 +1,4 @@
-"""Manifest: every kind of file a folder may hold, decoded right or named as broken."""
+"""Manifest: every file that a folder may hold is measured, or named as broken."""
 
 import hashlib
 import io
@@ -35,65 +35,9 @@ def listing(root: Path, files: dict[str, bytes]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["id", "path", "label", "split"], dtype="str")
 
 
-def rgb(data: bytes) -> np.ndarray:
-    image = manifest.decode(data)
-    assert image.mode == "RGB"
-    return np.asarray(image)
-
-
-def test_decode_keeps_plain_rgb():
-    assert (rgb(encode(noise(), "PNG")) == np.asarray(noise())).all()
-
-
-def test_decode_scales_sixteen_bits_from_the_full_range():
-    ramp = np.array([[0, 257, 32896, 65535]], dtype=np.uint16)
-    for kind in ("PNG", "TIFF"):
-        assert rgb(encode(Image.fromarray(ramp), kind))[0, :, 0].tolist() == [0, 1, 128, 255]
-    for dtype in (np.int32, np.float32):
-        data = encode(Image.fromarray(ramp.astype(dtype)), "TIFF")
-        assert rgb(data)[0, :, 0].tolist() == [0, 1, 128, 255]
-
-
-@pytest.mark.parametrize("top", [1.0, 255.0, 65535.0])
-def test_decode_finds_the_range_of_float_images(top):
-    values = np.array([[0, 0.2, 1]], dtype=np.float32) * np.float32(top)
-    assert rgb(encode(Image.fromarray(values), "TIFF"))[0, :, 0].tolist() == [0, 51, 255]
-
-
-def test_decode_lays_transparency_on_white():
-    clear = Image.new("RGBA", (2, 1), (255, 0, 0, 255))
-    clear.putpixel((1, 0), (0, 0, 0, 0))
-    palette = Image.new("P", (2, 1))
-    palette.putpalette([255, 0, 0, 0, 0, 0])
-    palette.putpixel((1, 0), 1)
-    for data in (encode(clear, "PNG"), encode(palette, "PNG", transparency=1)):
-        assert rgb(data).tolist() == [[[255, 0, 0], [255, 255, 255]]]
-    half = Image.new("LA", (1, 1), (0, 0))
-    assert rgb(encode(half, "PNG")).tolist() == [[[255, 255, 255]]]
-
-
-def test_decode_other_modes():
-    assert rgb(encode(Image.new("1", (1, 1), 1), "PNG")).tolist() == [[[255, 255, 255]]]
-    assert rgb(encode(Image.new("L", (1, 1), 7), "PNG")).tolist() == [[[7, 7, 7]]]
-    cyan = rgb(encode(Image.new("CMYK", (8, 8), (255, 0, 0, 0)), "JPEG", quality=95))
-    assert cyan[0, 0, 0] < 10 and cyan[0, 0, 1:].min() > 245
-
-
-def test_decode_turns_upright():
-    image = Image.new("RGB", (32, 16), "black")
-    image.paste("white", (0, 0, 16, 16))
-    exif = Image.Exif()
-    exif[0x0112] = 6  # shown after a quarter turn clockwise: the left edge comes to the top
-    upright = rgb(encode(image, "JPEG", exif=exif))
-    assert upright.shape == (32, 16, 3)
-    assert upright[:14].min() > 240 and upright[-14:].max() < 15
-
-
-@pytest.mark.parametrize("kind", ["GIF", "TIFF"])
-def test_decode_takes_the_first_frame(kind):
-    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
-    data = encode(frames[0], kind, save_all=True, append_images=frames[1:])
-    assert rgb(data)[0, 0].tolist() == [255, 0, 0]
+def wide(*values: float, dtype: str = "uint16") -> bytes:
+    """A TIFF of one row."""
+    return encode(Image.fromarray(np.array([values], dtype=dtype)), "TIFF")
 
 
 def test_build_judges_every_file(tmp_path, monkeypatch, capfd):
@@ -110,6 +54,7 @@ def test_build_judges_every_file(tmp_path, monkeypatch, capfd):
         "b/cut.png": good[:-200],
         "b/large.png": encode(Image.new("L", (50, 50)), "PNG"),
         "b/largish.png": encode(Image.new("L", (40, 40)), "PNG"),
+        "b/phone.jpg": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99),
     }
     given = listing(tmp_path, files)
     given.loc[len(given)] = ["b/gone.jpg", str(tmp_path / "gone.jpg"), "b", ""]
@@ -127,22 +72,59 @@ def test_build_judges_every_file(tmp_path, monkeypatch, capfd):
         "b/cut.png": "truncated",
         "b/large.png": "too large",
         "b/largish.png": "ok",
+        "b/phone.jpg": "HEIC picture: convert it to JPEG or PNG",
         "b/gone.jpg": "unreadable: No such file or directory",
     }
     assert built.loc[0, ["width", "height"]].tolist() == [24, 16]
     assert built.loc[1, ["width", "height"]].tolist() == [16, 24]
     assert built.loc[0, "sha256"] == hashlib.sha256(good).hexdigest()
-    assert built["phash"].str.len().tolist() == [64, 64, 0, 0, 0, 0, 0, 64, 0]
+    assert built["phash"].str.len().tolist() == [64, 64, 0, 0, 0, 0, 0, 64, 0, 0]
     assert built["width"].isna().tolist() == (built["status"] != "ok").tolist()
-    assert steps == list(range(1, 10))
+    assert steps == list(range(1, 11))
     assert not caught and capfd.readouterr() == ("", "")
 
 
 def test_manifest_survives_its_file(tmp_path):
     files = {"NA/1.png": encode(noise(), "PNG"), "007/2.png": b"", "null/a, b.png": b"x"}
-    built = manifest.build(listing(tmp_path, files))
+    files["1e5/3.tif"] = wide(0.1, 1 / 3, dtype="float32")
+    built = manifest.build(listing(tmp_path, files).assign(group=["", "NA", "01", "1"]))
     built.to_csv(tmp_path / "manifest.csv", index=False)
     pd.testing.assert_frame_equal(manifest.read(tmp_path / "manifest.csv"), built)
+
+
+def test_groups_are_passed_through(tmp_path):
+    given = listing(tmp_path, {"a/1.png": encode(noise(), "PNG"), "b/2.png": b""})
+    assert manifest.build(given)["group"].tolist() == ["", ""]
+    assert manifest.build(given.assign(group=["p", "q"]))["group"].tolist() == ["p", "q"]
+
+
+def test_wide_pictures_of_a_set_share_a_range(tmp_path):
+    big_endian = Image.frombytes("I;16B", (2, 1), np.array([7, 900], ">u2").tobytes())
+    files = {
+        "a/dark.png": encode(Image.fromarray(np.array([[3, 100]], np.uint16)), "PNG"),
+        "a/bright.tif": wide(0, 3000),
+        "b/big-endian.tif": encode(big_endian, "TIFF"),
+        "b/cut.tif": wide(0, *[60000] * 99)[:-40],
+        "b/float.tif": wide(0.2, 0.7, dtype="float32"),
+        "b/signed.tif": wide(-20, 30, dtype="int32"),
+        "b/plain.png": encode(noise(), "PNG"),
+    }
+    built = manifest.build(listing(tmp_path, files))
+    assert built["mode"].tolist() == ["I;16", "I;16", "I;16B", "", "F", "I", "RGB"]
+    assert built["low"].isna().tolist() == [False] * 3 + [True, False, False, True]
+    assert built["peak"].dropna().tolist() == [100, 3000, 900, np.float32(0.7), 30]
+    assert manifest.ranges(built) == {"F": (0, 1), "I": (-20, 30), "I;16": (0, 4095)}
+    lines = manifest.summary(built)
+    assert "3 pictures of 16 bits are scaled from 0 to 4,095" in lines
+    assert "1 picture of 32 bits is scaled from -20 to 30" in lines
+    assert "1 picture of floating-point numbers is scaled from 0 to 1" in lines
+    assert manifest.ranges(built.tail(1)) == {} and len(manifest.summary(built.tail(1))) == 1
+
+
+def test_a_huge_picture_is_read(tmp_path):
+    files = {"a/scan.png": encode(Image.new("1", (20_000, 12_000), 1), "PNG")}
+    built = manifest.build(listing(tmp_path, files))
+    assert built.loc[0, ["status", "width", "height"]].tolist() == ["ok", 20_000, 12_000]
 
 
 def test_threads_change_nothing_on_elpv():

@@ -1,6 +1,7 @@
 """Tables: what is listed, under which label and part, and how mistakes are told."""
 
 import os
+import unicodedata
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from headstart import HeadstartError
-from headstart.data import sources
+from headstart.data import sources, tables
 from headstart.experiment import config
 
 IDS = {"file": "labels.csv", "image": "train/{id}.jpg", "label": "breed"}
@@ -99,14 +100,14 @@ def test_csv_with_a_pattern(tmp_path, fill, make_dataset, mistake):
     assert listing["id"].tolist() == ["train/a.jpg", "train/b.jpg"]
     assert listing["label"].tolist() == ["beagle", "pug"]
     assert all(map(os.path.isfile, listing["path"]))
-    assert sources.fetch(given, tmp_path / "downloads").equals(listing)
+    assert sources.fetch(given, tmp_path / "downloads").table.equals(listing)
 
     seen = {sources.fingerprint(given)}
     os.utime(tmp_path / "train/a.jpg", ns=(1, 1))
     seen.add(sources.fingerprint(given))
     (tmp_path / "train/a.jpg").unlink()
     seen.add(sources.fingerprint(given))
-    table.write_text("id,breed\nb,pug\n")
+    table.write_text("id,breed\nb,pug\na,hound\n")
     seen.add(sources.fingerprint(given))
     assert len(seen) == 4
     missing = make_dataset("csv", path="/no", table=IDS)
@@ -118,7 +119,8 @@ def test_table_in_an_archive_is_found(tmp_path, make_dataset, mistake):
         archive.writestr("dogs/labels.csv", "id,breed\na,pug\nb,beagle\n")
         archive.writestr("dogs/train/a.jpg", "a")
     given = make_dataset("archive", address=str(tmp_path / "a.zip"), table=IDS)
-    assert sources.fetch(given, tmp_path / "d")["id"].tolist() == ["train/a.jpg", "train/b.jpg"]
+    listing = sources.fetch(given, tmp_path / "d").table
+    assert listing["id"].tolist() == ["train/a.jpg", "train/b.jpg"]
     with zipfile.ZipFile(tmp_path / "a.zip", "a") as archive:
         archive.writestr("more/labels.csv", "")
     text = mistake(sources.fetch, given, tmp_path / "d")
@@ -129,7 +131,7 @@ def test_table_in_an_archive_is_found(tmp_path, make_dataset, mistake):
 
 
 def test_joined_tables_with_an_official_split(tmp_path, cub):
-    listing = sources.fetch(cub(CUB_TABLE), tmp_path / "d")
+    listing = sources.fetch(cub(CUB_TABLE), tmp_path / "d").table
     assert listing["id"][0] == "images/001.Albatross/A_1.jpg"
     assert listing["label"].tolist() == ["001.Albatross", "001.Albatross", "002.Wren"]
     assert listing["split"].tolist() == ["train", "test", "train"]
@@ -163,3 +165,83 @@ def test_joined_tables_with_an_official_split(tmp_path, cub):
 def test_join_mistakes_name_file_and_column(tmp_path, cub, mistake, change, texts, words):
     text = mistake(sources.fetch, cub(CUB_TABLE | change, **texts), tmp_path / "d")
     assert text.startswith("dataset.table.") and all(word in text for word in words), text
+
+
+@pytest.fixture
+def survey(tmp_path: Path, fill: Callable) -> Callable:
+    """The listing and the notes of a table of this text, over pics/a.jpg and pics/b.jpg."""
+
+    def make(text: str, extra: str | None = None, **settings):
+        fill(tmp_path, "pics/a.jpg", "pics/b.jpg")
+        (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+        usual = {"image": "pics/{name}.jpg", "label": "kind"}
+        table = config.Table("t.csv", "comma", None, threshold=None, **usual | settings)
+        return tables.survey(tmp_path, table, extra)
+
+    return make
+
+
+def test_labels_are_what_they_look_like(survey):
+    composed = "Käse"
+    listing, notes = survey(
+        f"name,kind\na, {unicodedata.normalize('NFD', composed)} \nb,{composed}\n"
+    )
+    assert listing["label"].tolist() == [composed, composed] and not notes
+
+
+def test_a_named_column_holds_the_groups(survey):
+    text = "name,kind,patient\na,x,17\nb,y, 18\n"
+    assert survey(text, "patient")[0]["group"].tolist() == ["17", "18"]
+    assert survey(text)[0].columns.tolist() == ["id", "path", "label", "split"]
+    assert survey(text, r"(\w)\.jpg")[0].columns.tolist() == ["id", "path", "label", "split"]
+    assert (survey(text, "patient")[0].dtypes == "str").all()
+
+
+@pytest.mark.parametrize(
+    "values, cells, parts",
+    [
+        ({"Train": "train", "test ": "test"}, ("train", "TEST"), ["train", "test"]),
+        ({True: "test", False: "train"}, ("Yes", "no"), ["test", "train"]),
+        ({True: "test", False: "train"}, ("1", "0"), ["test", "train"]),
+        ({True: "test", False: "train"}, ("TRUE", "False"), ["test", "train"]),
+        ({True: "test", "0": "val"}, ("on", "0"), ["test", "val"]),
+        ({"1": "train", 0: "test"}, ("1", "0"), ["train", "test"]),
+    ],
+)
+def test_parts_match_however_they_are_written(tmp_path, fill, make_dataset, values, cells, parts):
+    fill(tmp_path, "a.jpg", "b.jpg")
+    rows = f"file,kind,set\na.jpg,x,{cells[0]}\nb.jpg,y,{cells[1]}\n"
+    (tmp_path / "t.csv").write_text(rows)
+    part = {"column": "set", "values": values}
+    table = {"file": "t.csv", "image": "{file}", "label": "kind", "part": part}
+    dataset = make_dataset("csv", path=str(tmp_path), table=table)
+    assert tables.list_images(tmp_path, dataset.table)["split"].tolist() == parts
+
+
+def test_parts_that_cannot_be_told_apart_or_are_unknown(survey, mistake):
+    text = "name,kind,set\na,x,Zug\nb,y,\n"
+    part = config.Part("set", {"train": "train"})
+    told = mistake(lambda: survey(text, part=part))
+    assert "dataset.table.part.values" in told and "'Zug' and ''" in told and "only 'train'" in told
+    part = config.Part("set", {"Zug": "train", "zug": "test"})
+    told = mistake(lambda: survey(text, part=part))
+    assert "dataset.table.part.values: 'zug' stands for test and for train" in told
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("a.jpg,x\nb.jpg,y\n", ["dataset.table.columns: t.csv has no header", "'a.jpg'", "2 col"]),
+        ("pics/a.jpg,0,0\npics/b.jpg,1,0\n", ["dataset.table.columns: t.csv", "'pics/a.jpg'"]),
+        ("name,type\na,x\n", ["dataset.table.label", "'kind'", "name, type"]),
+        ("name,kind\n,x\nb,y\n", ["dataset.table.image: row 1 of t.csv has no 'name'"]),
+    ],
+)
+def test_a_missing_header_or_name_is_told(survey, mistake, text, words):
+    told = mistake(lambda: survey(text))
+    assert all(word in told for word in words), told
+
+
+def test_a_column_may_be_called_like_an_image(survey):
+    listing, _ = survey("name,kind,photo.jpg\na,x,1\n")
+    assert listing["id"].tolist() == ["pics/a.jpg"]

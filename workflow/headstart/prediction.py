@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ import torch
 from headstart import HeadstartError
 from headstart.compute import devices
 from headstart.data import cache as caches
-from headstart.data import manifest
+from headstart.data import decoding, manifest
 from headstart.experiment import config
 from headstart.models import backbones, layers, layouts, preprocessing, registry, weights
 from headstart.training import losses
@@ -35,7 +35,8 @@ class Classifier:
     """A model on the CPU and what its input and output mean.
 
     `image` is the preprocessing, as in backbone/config.json, `loss` the loss it was trained with,
-    and `flips` those its probabilities are averaged over.
+    `flips` those its probabilities are averaged over, and `ranges` from where to where pictures of
+    more than 8 bits are scaled, as in training.
     """
 
     model: "nn.Module"
@@ -43,6 +44,22 @@ class Classifier:
     image: dict[str, Any]
     loss: str
     flips: tuple[str, ...] = ()
+    ranges: decoding.Ranges = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What became of image files.
+
+    `scores` are class probabilities, float32 (len(paths), K), of the `paths` that can be read,
+    `broken` says of each other file what is wrong with it, and `ranges` scaled the pictures of
+    more than 8 bits.
+    """
+
+    paths: list[Path]
+    scores: np.ndarray
+    broken: dict[Path, str]
+    ranges: decoding.Ranges
 
 
 def load_model(description: dict[str, Any], n_classes: int, path: Path) -> "nn.Module":
@@ -63,7 +80,7 @@ def trained(experiment: Path, run: Path) -> Classifier:
     """The model of a finished run.
 
     Args:
-        experiment: folder of the experiment, with classes.json.
+        experiment: folder of the experiment, with classes.json and manifest.csv.
         run: folder of the run, with run.json, model.safetensors and, once it is evaluated,
             metrics.json.
 
@@ -85,7 +102,13 @@ def trained(experiment: Path, run: Path) -> Classifier:
     loss = settings["strategy"]["training"]["loss"]
     metrics = run / "metrics.json"
     flips = json.loads(metrics.read_text()).get("flips", []) if metrics.exists() else []
-    return Classifier(model, classes, settings["backbone"]["image"], loss, tuple(flips))
+    image = settings["backbone"]["image"]
+    return Classifier(model, classes, image, loss, tuple(flips), _ranges(experiment))
+
+
+def _ranges(experiment: Path) -> decoding.Ranges:
+    path = experiment / "manifest.csv"
+    return manifest.ranges(manifest.read(path)) if path.exists() else {}
 
 
 def pretrained(experiment: Path | None, name: str | None = None) -> Classifier:
@@ -165,26 +188,36 @@ def probabilities(
     return torch.cat(parts).numpy()
 
 
-def classify(classifier: Classifier, paths: Sequence[Path]) -> np.ndarray:
-    """Class probabilities of image files, float32 (len(paths), K), in fp32 on the CPU.
+def classify(classifier: Classifier, paths: Sequence[Path]) -> Predictions:
+    """Class probabilities of those image files that can be read, in fp32 on the CPU.
 
     The files go through the very manifest and cache that an experiment's images go through.
-
-    Raises:
-        HeadstartError: names every file that cannot be read, and why.
+    Pictures of a depth that training had none of are scaled by what `paths` hold.
     """
     threads = torch.get_num_threads()
     names = {"id": map(str, range(len(paths))), "path": map(str, paths), "label": "", "split": ""}
     table = manifest.build(pd.DataFrame(names, dtype=object), threads=threads)
-    if len(broken := table[table.status != manifest.OK]):
-        named = ", ".join(broken.path + " (" + broken.status + ")")
-        raise HeadstartError(f"nothing was classified, as these cannot be read: {named}")
-    parts = []
+    usable = (table["status"] == manifest.OK).to_numpy()
+    ranges = manifest.ranges(table) | dict(classifier.ranges)
+    return Predictions(
+        [path for path, good in zip(paths, usable, strict=True) if good],
+        _scores(classifier, table[usable], ranges, threads),
+        {paths[row]: table["status"].iloc[row] for row in np.flatnonzero(~usable).tolist()},
+        ranges,
+    )
+
+
+def _scores(
+    classifier: Classifier, table: pd.DataFrame, ranges: decoding.Ranges, threads: int
+) -> np.ndarray:
+    """Class probabilities of the usable images of a manifest, float32 (len(table), K)."""
+    parts = [np.empty((0, len(classifier.classes)), np.float32)]
+    image = classifier.image | {"ranges": ranges}
     with TemporaryDirectory(prefix="headstart-") as folder:
         pixels, index = Path(folder, "images.bin"), Path(folder, "index.csv")
         for rows in consecutive(len(table), _CACHED):
             part = table.iloc[rows]
-            caches.build(part, pixels, index, classifier.image, None, threads)
+            caches.build(part, pixels, index, image, None, threads)
             cache = caches.ImageCache.open(pixels, index)
             parts.append(probabilities(classifier, cache, list(part.id), _CPU))
     return np.concatenate(parts)
@@ -200,9 +233,13 @@ def top(scores: np.ndarray, classes: Sequence[str], k: int) -> list[tuple[str, f
     return [(classes[i], float(scores[i])) for i in best]
 
 
-def thumbnail(path: Path, side: int = 480) -> np.ndarray:
-    """The image as it is classified, upright and RGB, uint8 (h, w, 3) within side × side pixels."""
-    with manifest.quiet():
-        picture = manifest.decode(path.read_bytes())
+def thumbnail(path: Path, ranges: decoding.Ranges, side: int = 480) -> np.ndarray:
+    """The image as it is classified, upright and RGB, uint8 (h, w, 3) within side × side pixels.
+
+    Args:
+        ranges: those of the `Predictions`.
+    """
+    with decoding.quiet():
+        picture = decoding.decode(path.read_bytes(), ranges)
     picture.thumbnail((side, side))
     return np.asarray(picture)

@@ -11,7 +11,8 @@ import pandas as pd
 from PIL import Image
 
 from headstart import HeadstartError
-from headstart.data.manifest import OK, decode, ordered_map, quiet
+from headstart.data import decoding
+from headstart.data.manifest import OK, ordered_map, ranges
 
 INDEX = ["id", "offset", "height", "width"]
 
@@ -34,7 +35,8 @@ def build(
         images_path: file for the pixels.
         index_path: file for columns id, offset (bytes), height, width (pixels).
         image: preprocessing, of which `cache_size` bounds the shorter side, in pixels, and
-            `interpolation` is nearest, bilinear or bicubic.
+            `interpolation` is nearest, bilinear or bicubic; `ranges`, if given, scale pictures
+            of more than 8 bits instead of the manifest's own.
         progress: called with the number of images done so far, after each.
         threads: images in work at a time.
 
@@ -44,12 +46,14 @@ def build(
     usable = manifest[manifest["status"] == OK]
     resampling = Image.Resampling[image["interpolation"].upper()]
 
+    scales = image.get("ranges", ranges(usable))
+
     def load(file: tuple[str, str]) -> np.ndarray:
-        return np.asarray(_scale_down(_read(*file), image["cache_size"], resampling))
+        return np.asarray(_scale_down(_read(*file, scales), image["cache_size"], resampling))
 
     shapes = []
     with _replacing(images_path, index_path) as (images_part, index_part):
-        with images_part.open("wb") as out, quiet():
+        with images_part.open("wb") as out, decoding.quiet():
             files = zip(usable["path"], usable["sha256"], strict=True)
             for pixels in ordered_map(load, files, threads):
                 out.write(pixels.data)
@@ -63,7 +67,7 @@ def build(
         index.to_csv(index_part, index=False)
 
 
-def _read(path: str, sha256: str) -> Image.Image:
+def _read(path: str, sha256: str, scales: decoding.Ranges) -> Image.Image:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -71,7 +75,7 @@ def _read(path: str, sha256: str) -> Image.Image:
     if hashlib.sha256(data).hexdigest() != sha256:
         raise HeadstartError(f"{path}: changed since the manifest; make the manifest again")
     try:
-        return decode(data)
+        return decoding.decode(data, scales)
     except Exception as error:  # on broken data Pillow's plugins raise almost any type
         raise HeadstartError(f"{path}: {error}; make the manifest again") from None
 

@@ -1,28 +1,26 @@
 """Manifest: every file of the source opened once, measured and judged."""
 
 import hashlib
-import io
-import logging
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import imagehash
-import numpy as np
 import pandas as pd
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from headstart import HeadstartError
+from headstart.data import decoding
 
-COLUMNS = ["id", "path", "label", "width", "height", "sha256", "phash", "status", "split"]
+COLUMNS = [
+    *("id", "path", "label", "width", "height", "sha256", "phash", "status", "split", "group"),
+    *("mode", "low", "peak"),
+]
 OK = "ok"
 _SHOWN = 5
-# Full ranges a wide grey mode may use; the smallest that holds the image's values applies.
-_FULL_RANGES = {"I;16": (65535.0,), "I": (65535.0, 2.0**31 - 1), "F": (1.0, 255.0, 65535.0)}
+_NUMBERS = {"width": "Int64", "height": "Int64", "low": "Float64", "peak": "Float64"}
+_DEPTHS = {"I;16": "16 bits", "I": "32 bits", "F": "floating-point numbers"}
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -34,6 +32,9 @@ class _Facts(NamedTuple):
     sha256: str = ""
     phash: str = ""
     status: str = OK
+    mode: str = ""
+    low: float | None = None
+    peak: float | None = None
 
 
 def build(
@@ -42,62 +43,54 @@ def build(
     """Open, hash and fully decode every listed file, once.
 
     Args:
-        listing: columns id, path, label, split, as `sources.list_images` returns them.
+        listing: columns id, path, label, split and, if there are groups, group, as
+            `sources.list_images` returns them.
         progress: called with the number of files done so far, after each.
         threads: files in work at a time, each holding one decoded image.
 
     Returns:
-        The manifest, in the listing's order: `COLUMNS`, width and height (pixels, upright)
-        as nullable integers. Broken files are kept; their status says what is wrong.
+        The manifest, in the listing's order: `COLUMNS`. `width` and `height` (pixels, upright)
+        are nullable integers, `mode` is Pillow's; `low` and `peak` are the smallest and largest
+        value of a picture of more than 8 bits, as nullable floats. `group` is '' where there is
+        none. Broken files are kept; their status says what is wrong.
     """
     facts = []
-    with quiet():
+    with decoding.quiet():
         for row in ordered_map(_inspect, listing["path"], threads):
             facts.append(row)
             if progress:
                 progress(len(facts))
     measured = pd.DataFrame(facts, columns=_Facts._fields, index=listing.index)
-    measured = measured.astype({"width": "Int64", "height": "Int64"})
-    return pd.concat([listing, measured], axis=1)[COLUMNS].reset_index(drop=True)
+    listed = listing if "group" in listing else listing.assign(group="")
+    return pd.concat([listed, measured.astype(_NUMBERS)], axis=1)[COLUMNS].reset_index(drop=True)
 
 
 def read(path: str | Path) -> pd.DataFrame:
     """Read manifest.csv with the types that `build` gives, whatever the labels look like."""
-    numbers = {"width": "Int64", "height": "Int64"}
     return pd.read_csv(
         path,
-        dtype={name: numbers.get(name, "str") for name in COLUMNS},
+        dtype={name: _NUMBERS.get(name, "str") for name in COLUMNS},
         keep_default_na=False,
-        na_values={name: [""] for name in numbers},
+        na_values={name: [""] for name in _NUMBERS},
+        float_precision="round_trip",
     )
 
 
-def decode(data: bytes) -> Image.Image:
-    """Decode an encoded image of any mode to upright RGB.
+def ranges(manifest: pd.DataFrame) -> dict[str, tuple[float, float]]:
+    """What becomes black and what white in pictures of more than 8 bits, for `decoding.decode`.
 
-    The first frame counts, transparency is laid on white, and 16-bit grey is scaled down
-    from its full range.
-
-    Raises:
-        Exception: whatever Pillow raises on broken data.
+    One range for each depth ("I;16", "I" for 32 bits, "F" for floats), decided from all usable
+    files of that depth, so that equal values look equal in all of them.
     """
-    with Image.open(io.BytesIO(data)) as image:
-        image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-        if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-            return _eight_bit(image).convert("RGB")
-        if not image.has_transparency_data:
-            return image.convert("RGB")
-        canvas = Image.new("RGBA", image.size, "white")
-        canvas.alpha_composite(image.convert("RGBA"))
-        return canvas.convert("RGB")
+    wide = _wide(manifest)
+    return {
+        str(kind): decoding.full_range(str(kind), rows["low"].min(), rows["peak"].max())
+        for kind, rows in wide.groupby(wide["mode"].map(decoding.depth))
+    }
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32)).clip(0)
-    ranges = _FULL_RANGES[image.mode[:4]]
-    full = next((full for full in ranges if values.max() <= full), ranges[-1])
-    return Image.fromarray(np.rint(values * (255 / full)).clip(0, 255).astype(np.uint8))
+def _wide(manifest: pd.DataFrame) -> pd.DataFrame:
+    return manifest[(manifest["status"] == OK) & manifest["peak"].notna()]
 
 
 def _inspect(path: str) -> _Facts:
@@ -109,35 +102,12 @@ def _inspect(path: str) -> _Facts:
     if not data:
         return _Facts(sha256=sha256, status="empty file")
     try:
-        image = decode(data)
+        image = decoding.load(data)
+        low, peak = decoding.extent(image) if decoding.depth(image.mode) else (None, None)
+        phash = str(imagehash.phash(decoding.to_rgb(image), hash_size=16))
     except Exception as error:  # on broken data Pillow's plugins raise almost any type
-        return _Facts(sha256=sha256, status=_reason(error))
-    return _Facts(*image.size, sha256, str(imagehash.phash(image, hash_size=16)))
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image"
-    if isinstance(error, Image.DecompressionBombError):
-        return "too large"
-    text = " ".join(str(error).split()) or type(error).__name__
-    if "truncated" in text.lower() or isinstance(error, EOFError):
-        return "truncated"
-    return f"unreadable: {text[:80]}"
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep Pillow's warnings and log lines off the terminal."""
-    log = logging.getLogger("PIL")
-    level = log.level
-    log.setLevel(logging.CRITICAL + 1)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        log.setLevel(level)
+        return _Facts(sha256=sha256, status=decoding.reason(error))
+    return _Facts(*image.size, sha256, phash, OK, image.mode, low, peak)
 
 
 def ordered_map(function: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
@@ -172,7 +142,7 @@ def require_classes(manifest: pd.DataFrame) -> None:
 
 
 def summary(manifest: pd.DataFrame) -> list[str]:
-    """Lines for the terminal: counts, what is left out and why, duplicates."""
+    """Lines for the terminal: counts, what is left out and why, depths, duplicates."""
     usable = manifest[manifest["status"] == OK]
     counts = usable["label"].value_counts().sort_index()
     if len(counts) <= _SHOWN:
@@ -185,7 +155,20 @@ def summary(manifest: pd.DataFrame) -> list[str]:
         lines.append(f"{len(broken):,} left out")
     for status, rows in broken.groupby("status"):
         lines.append(f"  {status}: {len(rows):,} ({_some(rows['path'])})")
-    return lines + _duplicates(usable)
+    return lines + _scales(manifest) + _duplicates(usable)
+
+
+def _scales(manifest: pd.DataFrame) -> list[str]:
+    counts = _wide(manifest)["mode"].map(decoding.depth).value_counts()
+    return [
+        f"{counts[kind]:,} {'picture' if counts[kind] == 1 else 'pictures'} of {_DEPTHS[kind]} "
+        f"{'is' if counts[kind] == 1 else 'are'} scaled from {_number(low)} to {_number(high)}"
+        for kind, (low, high) in ranges(manifest).items()
+    ]
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == round(value) else f"{value:,.6g}"
 
 
 def _duplicates(usable: pd.DataFrame) -> list[str]:

@@ -1,44 +1,50 @@
 """Tables: text files with one row per image, joined, turned into ids, labels and parts."""
 
-import os
 import re
-import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from headstart import HeadstartError
-from headstart.experiment.config import Join, Part, Table, Threshold
+from headstart.data import delimited, imagepaths, names
+from headstart.experiment.config import Part, Table, Threshold
 
-_SEPARATORS = {"comma": ",", "tab": "\t", "semicolon": ";", "whitespace": r"\s+"}
-_OUTSIDE = r"^/|(?:^|/)\.\.(?:/|$)"
+_BOOLEANS = {
+    "true": ("true", "yes", "on", "1"),
+    "false": ("false", "no", "off", "0"),
+}
 
 
-def list_images(root: Path, table: Table) -> pd.DataFrame:
-    """One row per row of the table: columns id, path, label, split ('' without `table.part`).
+def list_images(root: Path, table: Table, extra: str | None = None) -> pd.DataFrame:
+    """The images of a table, as `survey` finds them."""
+    return survey(root, table, extra)[0]
+
+
+def survey(root: Path, table: Table, extra: str | None = None) -> tuple[pd.DataFrame, list[str]]:
+    """One row per row of the table, and notes on what was read otherwise than it stands there.
+
+    Args:
+        root: folder that the table's and the images' paths are relative to.
+        extra: a column to add as `group`, if the table has one of this name.
+
+    Returns:
+        Columns id, path, label, split ('' without `table.part`) and perhaps group, all text,
+        and the notes, a line each.
 
     Raises:
         HeadstartError: a file, column or cell is missing or wrong; names the setting.
     """
-    rows = _joined(root, table)
-    literals_and_columns = re.split(r"\{([^{}]+)\}", table.image)
-    _require_columns(rows, literals_and_columns[1::2], "image", table)
+    rows, notes = _joined(root, table)
+    _require_columns(rows, _placeholders(table), "image", table)
     _require_columns(rows, [table.label], "label", table)
-    ids = pd.Series("", index=rows.index, dtype="str")
-    for position, piece in enumerate(literals_and_columns):
-        ids += rows[piece] if position % 2 else piece
-    labels = rows[table.label]
-    if table.threshold:
-        labels = _two_classes(labels, table.threshold)
-    if (empty := labels == "").any():
-        raise HeadstartError(
-            f"dataset.table.label: {ids[empty].iloc[0]} has no {table.label!r} in {table.file}; "
-            "fill it in or remove the row"
-        )
-    paths = (str(root) + os.sep) + ids
-    _require_files(ids, paths, root, table)
-    parts = _parts(rows, table.part, table) if table.part else ""
-    return pd.DataFrame({"id": ids, "path": paths, "label": labels, "split": parts}, dtype="str")
+    ids, changes = imagepaths.find(_filled(rows, table), root, table)
+    listing = pd.DataFrame({"id": ids, "path": f"{root}/" + ids}, dtype="str")
+    listing["label"] = _labels(rows, ids, table)
+    listing["split"] = _parts(rows, table.part, table) if table.part else ""
+    if extra in rows.columns:
+        listing["group"] = rows[extra]
+    return listing.astype("str"), notes + changes
 
 
 def files(root: Path, table: Table) -> list[Path]:
@@ -46,12 +52,44 @@ def files(root: Path, table: Table) -> list[Path]:
     return [root / table.file, *(root / other.file for other in table.join)]
 
 
-def _joined(root: Path, table: Table) -> pd.DataFrame:
-    rows = _read(root, table, "dataset.table")
+def _placeholders(table: Table) -> list[str]:
+    """The columns that the pattern of an image's path names."""
+    return re.findall(r"\{([^{}]+)\}", table.image)
+
+
+def _filled(rows: pd.DataFrame, table: Table) -> pd.Series:
+    """The pattern of an image's path, filled in for each row."""
+    paths = pd.Series("", index=rows.index, dtype="str")
+    for position, piece in enumerate(re.split(r"\{([^{}]+)\}", table.image)):
+        if position % 2 and (empty := rows[piece] == "").any():
+            raise HeadstartError(
+                f"dataset.table.image: row {empty.argmax() + 1:,} of {table.file} has no "
+                f"{piece!r}; fill it in or remove the row"
+            )
+        paths += rows[piece] if position % 2 else piece
+    return paths
+
+
+def _labels(rows: pd.DataFrame, ids: pd.Series, table: Table) -> pd.Series:
+    labels = rows[table.label].str.normalize("NFC")
+    if (empty := labels == "").any():
+        first = names.one_line(ids[empty].iloc[0])
+        raise HeadstartError(
+            f"dataset.table.label: {first} has no {table.label!r} in {table.file}; "
+            "fill it in or remove the row"
+        )
+    return _two_classes(labels, table.threshold) if table.threshold else labels
+
+
+def _joined(root: Path, table: Table) -> tuple[pd.DataFrame, list[str]]:
+    wanted = {*_placeholders(table), table.label, *([table.part.column] if table.part else [])}
+    rows, notes = delimited.read(root, table, "dataset.table", wanted)
     for index, other in enumerate(table.join):
         key = f"dataset.table.join[{index}]"
-        rows = _join(rows, _read(root, other, key), other.file, key)
-    return rows
+        added, more = delimited.read(root, other, key, wanted | set(rows.columns))
+        rows = _join(rows, added, other.file, key)
+        notes += more
+    return rows, notes
 
 
 def _join(rows: pd.DataFrame, other: pd.DataFrame, file: str, key: str) -> pd.DataFrame:
@@ -59,8 +97,8 @@ def _join(rows: pd.DataFrame, other: pd.DataFrame, file: str, key: str) -> pd.Da
     shared = [name for name in other.columns if name in rows.columns]
     if not shared:
         raise HeadstartError(
-            f"{key}: {file} shares no column with the tables before it, {', '.join(other.columns)} "
-            f"against {', '.join(rows.columns)}; name the common column alike in both"
+            f"{key}: {file} shares no column with the tables before it, {_listed(other)} "
+            f"against {_listed(rows)}; name the common column alike in both"
         )
     on = ", ".join(repr(name) for name in shared)
     repeated = other[other.duplicated(shared)]
@@ -77,60 +115,17 @@ def _join(rows: pd.DataFrame, other: pd.DataFrame, file: str, key: str) -> pd.Da
     return merged
 
 
-def _read(root: Path, table: Table | Join, key: str) -> pd.DataFrame:
-    """Every cell as stripped text."""
-    path = root / table.file
-    if not path.is_file():
-        raise HeadstartError(f"{key}.file: {table.file} is not in {root}")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
-            rows = pd.read_csv(
-                path,
-                sep=_SEPARATORS[table.separator],
-                header=None if table.columns else 0,
-                index_col=False,
-                dtype="str",
-                keep_default_na=False,
-                encoding="utf-8-sig",
-            )
-    except (ValueError, pd.errors.ParserWarning) as error:
-        raise HeadstartError(
-            f"{key}.file: {path} is no {table.separator}-separated text: "
-            f"{' '.join(str(error).split())}"
-        ) from None
-    if table.columns:
-        if len(table.columns) != rows.shape[1]:
-            raise HeadstartError(
-                f"{key}.columns names {len(table.columns)} columns, "
-                f"but {path} has {rows.shape[1]} when {table.separator}-separated"
-            )
-        rows.columns = pd.Index(table.columns)
-    return rows.rename(columns=str.strip).apply(lambda column: column.str.strip())
-
-
-def _require_columns(rows: pd.DataFrame, names: list[str], key: str, table: Table) -> None:
-    for name in names:
+def _require_columns(rows: pd.DataFrame, wanted: list[str], key: str, table: Table) -> None:
+    for name in wanted:
         if name not in rows.columns:
             place = " and ".join(str(path) for path in files(Path(), table))
             raise HeadstartError(
-                f"dataset.table.{key}: no column {name!r} in {place}; "
-                f"there are {', '.join(rows.columns)}"
+                f"dataset.table.{key}: no column {name!r} in {place}; there are {_listed(rows)}"
             )
 
 
-def _require_files(ids: pd.Series, paths: pd.Series, root: Path, table: Table) -> None:
-    """No image outside the source, and at least one that exists, else the pattern is wrong."""
-    if (outside := ids.str.contains(_OUTSIDE)).any():
-        raise HeadstartError(
-            f"dataset.table.image: {table.file} lists {ids[outside].iloc[0]!r}, which is outside "
-            f"of {root}; list paths below it"
-        )
-    if len(paths) and not any(map(os.path.isfile, paths)):
-        raise HeadstartError(
-            f"dataset.table.image: {table.image!r} leads to no file, {paths.iloc[0]} is not there; "
-            "correct the pattern"
-        )
+def _listed(rows: pd.DataFrame) -> str:
+    return names.one_line(", ".join(rows.columns))
 
 
 def _two_classes(labels: pd.Series, threshold: Threshold) -> pd.Series:
@@ -145,10 +140,29 @@ def _two_classes(labels: pd.Series, threshold: Threshold) -> pd.Series:
 
 def _parts(rows: pd.DataFrame, part: Part, table: Table) -> pd.Series:
     _require_columns(rows, [part.column], "part.column", table)
+    parts = _meanings(part.values)
     cells = rows[part.column]
-    if (unknown := ~cells.isin(part.values)).any():
+    found = cells.str.casefold().map(parts)
+    if (unknown := found.isna()).any():
         raise HeadstartError(
             f"dataset.table.part.values: column {part.column!r} of {table.file} holds "
-            f"{cells[unknown].iloc[0]!r}, but only {', '.join(map(repr, part.values))} have a part"
+            f"{names.some(cells[unknown].unique())}, but only {names.some(part.values)} have a "
+            "part; add the cells to values, or remove the rows"
         )
-    return cells.map(part.values)
+    return found
+
+
+def _meanings(values: Mapping[str, str]) -> dict[str, str]:
+    """The part of each cell in lower case. YAML's yes and no mean all ways to write them."""
+    parts: dict[str, str] = {}
+    for value, part in values.items():
+        cell = value.strip().casefold()
+        if parts.setdefault(cell, part) != part:
+            raise HeadstartError(
+                f"dataset.table.part.values: {value!r} stands for {part} and for {parts[cell]}, "
+                "as case does not count; keep one"
+            )
+    for meaning, cells in _BOOLEANS.items():
+        if meaning in parts:
+            parts = dict.fromkeys(cells, parts[meaning]) | parts
+    return parts
