@@ -24,6 +24,7 @@ def images(counts: dict[str, int], part: str = "") -> pd.DataFrame:
             "phash": [f"phash-{name}" for name in ids],
             "status": "ok",
             "split": part,
+            "group": "",
         }
     )
 

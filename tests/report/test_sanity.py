@@ -55,11 +55,9 @@ def test_every_figure_is_drawn(tmp_path: Path) -> None:
     table = manifest.build(listing)
     files = tmp_path / "images.bin", tmp_path / "index.csv"
     caches.build(table, *files, CONFIG)
-    split = pd.DataFrame({"id": table.id, "split": ["test"] * 4 + ["train"] * 16})
     data = sanity.Data(
         manifest=table,
-        split=split,
-        train_val=split.merge(table[["id", "label"]])[split.split != "test"],
+        split=table[["id", "label"]].assign(split=["test"] * 4 + ["train"] * 16),
         cache=caches.ImageCache.open(*files),
         image=CONFIG,
     )

@@ -1,6 +1,7 @@
 """Run folders become results and a study, or a line that says what is wrong."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from headstart import HeadstartError
@@ -83,7 +84,7 @@ def test_runs_with_different_labels_are_named(write_run, images, answers):
 
 
 def test_a_run_given_twice(run_dirs):
-    with pytest.raises(HeadstartError, match="two runs are scratch, fraction 1, seed 1"):
+    with pytest.raises(HeadstartError, match="two runs are scratch, fraction 1, split 0, seed 1"):
         reading.read([*run_dirs, run_dirs[0]])
 
 
@@ -98,3 +99,14 @@ def test_a_missing_file_is_named(write_run, answers, name):
 def test_no_runs_at_all():
     with pytest.raises(HeadstartError, match="no runs to compare"):
         reading.read([])
+
+
+def test_images_of_a_group_are_told_from_the_manifest(run_dirs):
+    study = reading.study(reading.read(run_dirs))
+    assert reading.grouped(study, pd.Series("", index=list(study.images))).groups is None
+    names = pd.Series(["p1", "p2", ""] * 1000, index=range(3000)).iloc[: len(study.images)]
+    groups = reading.grouped(study, pd.Series(names.to_list(), index=list(study.images))).groups
+    assert groups is not None and len(groups) == len(study.images)
+    alone = (names == "").sum()
+    assert len(set(groups)) == 2 + alone
+    assert len({group for group, name in zip(groups, names, strict=True) if name == "p1"}) == 1

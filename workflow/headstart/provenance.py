@@ -22,10 +22,11 @@ class RunName:
     experiment: str
     strategy: str
     fraction: float
+    split: int
     seed: int
 
     def __str__(self) -> str:
-        return f"{self.strategy}/fraction-{self.fraction}/seed-{self.seed}"
+        return f"{self.strategy}/fraction-{self.fraction}/split-{self.split}/seed-{self.seed}"
 
 
 def digest(value: Any) -> str:
@@ -76,6 +77,7 @@ def tags(name: RunName, made_by: dict[str, Any]) -> dict[str, str]:
     return {
         "strategy": name.strategy,
         "seed": str(name.seed),
+        "split": str(name.split),
         "fraction": str(name.fraction),
         "config_hash": digest([made_by["strategy"], made_by["backbone"]]),
         "split_hash": made_by["split_hash"],

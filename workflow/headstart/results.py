@@ -22,6 +22,7 @@ class Run:
     folder: Path
     strategy: str
     fraction: float
+    split: int
     seed: int
 
 
@@ -65,11 +66,17 @@ def _experiments() -> list[Path]:
     return sorted(path.parent for path in ROOT.glob("*/classes.json"))
 
 
-def run(experiment: Path, strategy: str | None, fraction: float | None, seed: int | None) -> Choice:
+def run(
+    experiment: Path,
+    strategy: str | None,
+    fraction: float | None,
+    seed: int | None,
+    split: int | None = None,
+) -> Choice:
     """A trained run of an experiment.
 
-    What is not given is the verdict's leader, the largest fraction, and the seed that did best
-    on the validation images: choosing it on test would make its test accuracy a boast.
+    What is not given is the verdict's leader, the largest fraction, and the seed and split that
+    did best on the validation images: choosing on test would make the test accuracy a boast.
 
     Raises:
         HeadstartError: the experiment has no such run, or no verdict to name the leader.
@@ -82,27 +89,33 @@ def run(experiment: Path, strategy: str | None, fraction: float | None, seed: in
     runs = _only(runs, "strategy", strategy)
     if seed is not None:
         runs = _only(runs, "seed", seed)
+    if split is not None:
+        runs = _only(runs, "split", split)
     if fraction is None:
         fraction = max(run.fraction for run in runs)
         reasons["fraction"] = f"{fraction} (the largest)"
     runs = _only(runs, "fraction", fraction)
-    accuracy, _, _, best = max(
-        ((*_on_val(run), -run.seed, run) for run in runs), key=lambda scores: scores[:3]
+    accuracy, _, _, _, best = max(
+        ((*_on_val(run), -run.split, -run.seed, run) for run in runs),
+        key=lambda scores: scores[:4],
     )
     if seed is None:
         shown = f"{100 * accuracy:.1f} % of the validation images"
         why = f"the best of {len(runs)}, with" if len(runs) > 1 else "the only one, with"
         reasons["seed"] = f"{best.seed} ({why} {shown})"
     given = {"strategy": best.strategy, "fraction": str(best.fraction), "seed": str(best.seed)}
+    if len({run.split for run in _runs(experiment)}) > 1:
+        given |= {"split": str(best.split)}
     return Choice(best.folder, given | reasons)
 
 
 def _runs(experiment: Path) -> list[Run]:
     runs = []
-    for path in sorted(experiment.glob("runs/*/*/*/run.json")):
+    for path in sorted(experiment.glob("runs/*/*/*/*/run.json")):
         if path.with_name("model.safetensors").is_file():
             made = json.loads(path.read_text())
-            runs.append(Run(path.parent, made["strategy"], made["fraction"], made["seed"]))
+            grid = {key: made[key] for key in ("strategy", "fraction", "split", "seed")}
+            runs.append(Run(path.parent, **grid))
     if not runs:
         raise HeadstartError(
             f"experiment {experiment.name!r} is not finished: it has no trained model; {_FINISH}"

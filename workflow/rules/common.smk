@@ -40,13 +40,16 @@ except HeadstartError as error:
 
 RESULTS = f"results/{EXPERIMENT.experiment}"
 TRACKING = Path("results/mlflow")
-RUN = f"{RESULTS}/runs/{{strategy}}/fraction-{{fraction}}/seed-{{seed}}"
-JOB = "{strategy}_fraction-{fraction}_seed-{seed}"
+RUN = f"{RESULTS}/runs/{{strategy}}/fraction-{{fraction}}/split-{{split}}/seed-{{seed}}"
+JOB = "{strategy}_fraction-{fraction}_split-{split}_seed-{seed}"
+SPLIT = f"{RESULTS}/splits/{{split}}"
+SPLITS = EXPERIMENT.split.numbers(EXPERIMENT.seeds)
+REPLICATES = EXPERIMENT.split.pairs(EXPERIMENT.seeds)
 RUNS = [
-    RUN.format(strategy=strategy, fraction=fraction, seed=seed)
+    RUN.format(strategy=strategy, fraction=fraction, split=split, seed=seed)
     for strategy in EXPERIMENT.strategies
     for fraction in EXPERIMENT.fractions
-    for seed in EXPERIMENT.seeds
+    for split, seed in REPLICATES
 ]
 NOTHING = "(?!)"
 
@@ -54,6 +57,7 @@ NOTHING = "(?!)"
 wildcard_constraints:
     strategy="[a-z][a-z0-9_]*",
     fraction=r"\d\.\d+",
+    split=r"\d+",
     seed=r"\d+",
 
 
@@ -62,6 +66,11 @@ def strategies_from(features):
     strategies = EXPERIMENT.strategies.items()
     names = [n for n, s in strategies if (s.features is not None) == features]
     return "|".join(names) or NOTHING
+
+
+def split_settings(wildcards):
+    """What decides one split: a fold among several, or a seed's own."""
+    return experiments.plain(EXPERIMENT.split)
 
 
 def strategy_settings(wildcards):
@@ -112,7 +121,7 @@ def training_threads(wildcards):
     """
     gpus = training_gpus(wildcards)
     at_once = sum(not s.from_features for s in EXPERIMENT.strategies.values())
-    at_once *= len(EXPERIMENT.fractions) * len(EXPERIMENT.seeds)
+    at_once *= len(EXPERIMENT.fractions) * len(REPLICATES)
     limit = (
         workflow.global_resources["gpu"].value
         if "gpu" in workflow.global_resources
@@ -132,6 +141,12 @@ def feature_threads(wildcards):
 
 def run_files(name):
     return [f"{run}/{name}" for run in RUNS]
+
+
+def run_labels(figure):
+    """Labels of a run's figure in Snakemake's own report."""
+    keys = ("strategy", "fraction", "split", "seed")
+    return {"figure": figure} | {key: f"{{{key}}}" for key in keys}
 
 
 def print_verdict():

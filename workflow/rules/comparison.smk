@@ -13,6 +13,8 @@ rule compare:
         metrics=run_files("metrics.json"),
         predictions=run_files("predictions.parquet"),
         histories=run_files("history.csv"),
+        manifest=f"{RESULTS}/manifest.csv",
+        shortcuts=f"{RESULTS}/health/shortcuts.json",
         tracking=ancient(f"{RESULTS}/tracking.json"),
         code=code("compare"),
     output:
@@ -95,6 +97,9 @@ rule report:
             f"{RESULTS}/sanity/batch.png",
             *expand(f"{RESULTS}/sanity/gallery_{{gallery}}.png", gallery=GALLERIES),
         ],
+        health=expand(
+            f"{HEALTH}/{{figure}}.png", figure=["shortcuts", "suspects", "copies"]
+        ),
         run_records=run_files("run.json"),
         metrics=run_files("metrics.json"),
         run_figures=expand(

@@ -6,6 +6,7 @@ rule fetch:
         code=code("fetch"),
     output:
         source=f"{RESULTS}/source.csv",
+        notes=f"{RESULTS}/source_notes.txt",
     log:
         f"{RESULTS}/logs/fetch.log",
     benchmark:
@@ -33,6 +34,7 @@ rule manifest:
         code=code("manifest"),
     output:
         manifest=f"{RESULTS}/manifest.csv",
+        classes=f"{RESULTS}/classes.json",
     log:
         f"{RESULTS}/logs/manifest.log",
     benchmark:
@@ -41,7 +43,7 @@ rule manifest:
         "../../envs/headstart.yaml"
     threads: 2
     resources:
-        mem_mb=1000,
+        mem_mb=2000,
         runtime=120,
     message:
         "Opening every image once"
@@ -54,14 +56,13 @@ rule split:
         manifest=f"{RESULTS}/manifest.csv",
         code=code("split"),
     output:
-        split=f"{RESULTS}/split.csv",
-        train_val=f"{RESULTS}/train_val.csv",
-        classes=f"{RESULTS}/classes.json",
-        notes=f"{RESULTS}/notes.txt",
+        train_val=f"{SPLIT}/train_val.csv",
+        test=f"{SPLIT}/test.csv",
+        notes=f"{SPLIT}/notes.txt",
     log:
-        f"{RESULTS}/logs/split.log",
+        f"{RESULTS}/logs/split/{{split}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/split.tsv"
+        f"{RESULTS}/benchmarks/split/{{split}}.tsv"
     conda:
         "../../envs/headstart.yaml"
     threads: 1
@@ -69,11 +70,38 @@ rule split:
         mem_mb=2000,
         runtime=30,
     params:
-        split=experiments.plain(EXPERIMENT.split),
+        split=split_settings,
     message:
-        "Freezing train, val and test"
+        "Dividing the images into train, val and test: split {wildcards.split}"
     script:
         "../scripts/split.py"
+
+
+rule freeze:
+    input:
+        train_val=expand(f"{SPLIT}/train_val.csv", split=SPLITS),
+        test=expand(f"{SPLIT}/test.csv", split=SPLITS),
+        split_notes=expand(f"{SPLIT}/notes.txt", split=SPLITS),
+        source_notes=f"{RESULTS}/source_notes.txt",
+        manifest=f"{RESULTS}/manifest.csv",
+        code=code("freeze"),
+    output:
+        split=f"{RESULTS}/split.csv",
+        notes=f"{RESULTS}/notes.txt",
+    log:
+        f"{RESULTS}/logs/freeze.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/freeze.tsv"
+    conda:
+        "../../envs/headstart.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    message:
+        "Writing down who is in train, val and test"
+    script:
+        "../scripts/freeze.py"
 
 
 rule backbone:
@@ -117,7 +145,7 @@ rule cache:
         "../../envs/headstart.yaml"
     threads: 2
     resources:
-        mem_mb=1000,
+        mem_mb=2000,
         runtime=240,
     message:
         "Decoding every image once"

@@ -6,8 +6,7 @@ rule evaluate:
         model=f"{RUN}/model.safetensors",
         history=f"{RUN}/history.csv",
         run=f"{RUN}/run.json",
-        manifest=f"{RESULTS}/manifest.csv",
-        split=f"{RESULTS}/split.csv",
+        test=f"{SPLIT}/test.csv",
         classes=f"{RESULTS}/classes.json",
         images=f"{RESULTS}/cache/images.bin",
         index=f"{RESULTS}/cache/index.csv",
@@ -21,45 +20,25 @@ rule evaluate:
             f"{RUN}/figures/confusion.png",
             caption="../report/confusion.rst",
             category="Runs",
-            labels={
-                "figure": "confusion",
-                "strategy": "{strategy}",
-                "fraction": "{fraction}",
-                "seed": "{seed}",
-            },
+            labels=run_labels("confusion"),
         ),
         reliability=report(
             f"{RUN}/figures/reliability.png",
             caption="../report/reliability.rst",
             category="Runs",
-            labels={
-                "figure": "reliability",
-                "strategy": "{strategy}",
-                "fraction": "{fraction}",
-                "seed": "{seed}",
-            },
+            labels=run_labels("reliability"),
         ),
         mistakes=report(
             f"{RUN}/figures/mistakes.png",
             caption="../report/mistakes.rst",
             category="Runs",
-            labels={
-                "figure": "worst mistakes",
-                "strategy": "{strategy}",
-                "fraction": "{fraction}",
-                "seed": "{seed}",
-            },
+            labels=run_labels("worst mistakes"),
         ),
         curves=report(
             f"{RUN}/figures/curves.png",
             caption="../report/curves.rst",
             category="Runs",
-            labels={
-                "figure": "curves",
-                "strategy": "{strategy}",
-                "fraction": "{fraction}",
-                "seed": "{seed}",
-            },
+            labels=run_labels("curves"),
         ),
     log:
         f"{RESULTS}/logs/evaluate/{JOB}.log",
@@ -75,6 +54,6 @@ rule evaluate:
     params:
         flips=experiments.plain(EXPERIMENT.evaluation.flips),
     message:
-        "Testing {wildcards.strategy}: fraction {wildcards.fraction}, seed {wildcards.seed}"
+        "Testing {wildcards.strategy}: fraction {wildcards.fraction}, split {wildcards.split}, seed {wildcards.seed}"
     script:
         "../scripts/evaluate.py"

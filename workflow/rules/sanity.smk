@@ -6,8 +6,8 @@ from headstart.report.sanity import GALLERIES
 rule sanity:
     input:
         manifest=f"{RESULTS}/manifest.csv",
-        split=f"{RESULTS}/split.csv",
-        train_val=f"{RESULTS}/train_val.csv",
+        train_val=f"{RESULTS}/splits/{SPLITS[0]}/train_val.csv",
+        test=f"{RESULTS}/splits/{SPLITS[0]}/test.csv",
         images=f"{RESULTS}/cache/images.bin",
         index=f"{RESULTS}/cache/index.csv",
         backbone=f"{RESULTS}/backbone/config.json",

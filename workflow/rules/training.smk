@@ -1,4 +1,4 @@
-"""One training per strategy, fraction and seed.
+"""One training per strategy, fraction, split and seed.
 
 No rule here has the test split among its inputs. A training leaves its resume state in
 resume/, which Snakemake does not know of and so does not clear when a job dies.
@@ -9,7 +9,7 @@ rule train_from_features:
     input:
         backbone=f"{RESULTS}/backbone/config.json",
         weights=f"{RESULTS}/backbone/weights.safetensors",
-        train_val=f"{RESULTS}/train_val.csv",
+        train_val=f"{SPLIT}/train_val.csv",
         classes=f"{RESULTS}/classes.json",
         images=f"{RESULTS}/cache/images.bin",
         index=f"{RESULTS}/cache/index.csv",
@@ -39,7 +39,7 @@ rule train_from_features:
         resume=f"{RESULTS}/resume/{JOB}.pt",
         settings=head_settings,
     message:
-        "Training {wildcards.strategy} on features: fraction {wildcards.fraction}, seed {wildcards.seed}"
+        "Training {wildcards.strategy} on features: fraction {wildcards.fraction}, split {wildcards.split}, seed {wildcards.seed}"
     script:
         "../scripts/train.py"
 
@@ -48,7 +48,7 @@ rule train_from_images:
     input:
         backbone=f"{RESULTS}/backbone/config.json",
         weights=f"{RESULTS}/backbone/weights.safetensors",
-        train_val=f"{RESULTS}/train_val.csv",
+        train_val=f"{SPLIT}/train_val.csv",
         classes=f"{RESULTS}/classes.json",
         images=f"{RESULTS}/cache/images.bin",
         index=f"{RESULTS}/cache/index.csv",
@@ -76,6 +76,6 @@ rule train_from_images:
         resume=f"{RESULTS}/resume/{JOB}.pt",
         settings=strategy_settings,
     message:
-        "Training {wildcards.strategy} on images: fraction {wildcards.fraction}, seed {wildcards.seed}"
+        "Training {wildcards.strategy} on images: fraction {wildcards.fraction}, split {wildcards.split}, seed {wildcards.seed}"
     script:
         "../scripts/train.py"

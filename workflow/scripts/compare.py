@@ -2,28 +2,40 @@
 
 import json
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from headstart import logs, tracking
+from headstart import logs, paths, tracking
+from headstart.data import manifest
 from headstart.report.figures import comparison as figures
 from headstart.verdict import comparison, inference, reading, tables
 
 logger = logging.getLogger("headstart.compare")
 
 
-def main(run_dirs: list[Path], tracking_path: Path, folder: Path) -> None:
-    results = reading.read(run_dirs)
-    resampled = inference.resample(reading.study(results))
+@dataclass(frozen=True)
+class Files:
+    runs: tuple[Path, ...]
+    manifest: Path
+    shortcuts: Path
+    tracking: Path
+
+
+def main(files: Files, folder: Path) -> None:
+    results = reading.read([record.parent for record in files.runs])
+    groups = manifest.read(files.manifest).set_index("id")["group"]
+    resampled = inference.resample(reading.grouped(reading.study(results), groups))
     runs = tables.runs_table(results)
     summary = tables.summary_table(runs, resampled)
-    verdict = comparison.compare(runs, resampled)
+    verdict = comparison.compare(runs, resampled, json.loads(files.shortcuts.read_text()))
     runs.to_csv(folder / "runs.csv", index=False)
     summary.to_csv(folder / "summary.csv", index=False)
     (folder / "verdict.json").write_text(json.dumps(verdict, indent=2) + "\n")
     histories = {
-        (*result.key, result.seed): pd.read_csv(result.folder / "history.csv") for result in results
+        (*result.key, (result.split, result.seed)): pd.read_csv(result.folder / "history.csv")
+        for result in results
     }
     figures.accuracy(runs, summary, verdict, folder / "accuracy.png")
     figures.curves(histories, folder / "training_curves.png")
@@ -31,7 +43,7 @@ def main(run_dirs: list[Path], tracking_path: Path, folder: Path) -> None:
     figures.differences(verdict, folder / "differences.png")
     if summary.fraction.nunique() > 1:
         figures.learning_curve(summary, folder / "learning_curve.png")
-    store = tracking.read(tracking_path)
+    store = tracking.read(files.tracking)
     log = tracking.RunLog.open(store, store["parent_run_id"])
     log.describe(verdict["statement"])
     log.files(sorted(folder.iterdir()), "comparison")
@@ -41,8 +53,4 @@ def main(run_dirs: list[Path], tracking_path: Path, folder: Path) -> None:
 
 if "snakemake" in globals():
     with logs.job(snakemake.log[0]):
-        main(
-            [Path(run).parent for run in snakemake.input.runs],
-            Path(snakemake.input.tracking),
-            Path(snakemake.output.verdict).parent,
-        )
+        main(paths.named(Files, snakemake.input), Path(snakemake.output.verdict).parent)

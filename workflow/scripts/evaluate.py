@@ -11,7 +11,6 @@ import pandas as pd
 
 from headstart import logs, paths, tracking
 from headstart.compute import devices, leases
-from headstart.data import manifest
 from headstart.data.cache import ImageCache
 from headstart.report.figures import runs as figures
 from headstart.verdict import evaluation
@@ -26,8 +25,7 @@ class Files:
     model: Path
     history: Path
     run: Path
-    manifest: Path
-    split: Path
+    test: Path
     classes: Path
     images: Path
     index: Path
@@ -47,7 +45,7 @@ def main(files: Files, flips: list[str], threads: int) -> None:
     run = json.loads(files.run.read_text())
     classes = json.loads(files.classes.read_text())
     cache = ImageCache.open(files.images, files.index)
-    test = test_images(files)
+    test = pd.read_csv(files.test, dtype=str, keep_default_na=False)
     description = json.loads(files.backbone.read_text())
     loss = run["settings"]["strategy"]["training"]["loss"]
     model = prediction.load_model(description, len(classes), files.model)
@@ -66,13 +64,6 @@ def main(files: Files, flips: list[str], threads: int) -> None:
     accuracy = metrics["metrics"]["accuracy"]
     logger.info("test accuracy %(value).4f [%(low).4f, %(high).4f]", accuracy)
     track(files, run["mlflow_run_id"], metrics)
-
-
-def test_images(files: Files) -> pd.DataFrame:
-    """Columns id, label and split of the test images."""
-    split = pd.read_csv(files.split, dtype=str, keep_default_na=False)
-    rows = split.merge(manifest.read(files.manifest)[["id", "label"]], on="id")
-    return rows[rows.split == "test"]
 
 
 def draw(

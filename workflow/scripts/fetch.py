@@ -4,20 +4,30 @@ What is not on this machine yet is downloaded and unpacked first.
 """
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headstart import logs
+from headstart import logs, paths
 from headstart.data import sources
 from headstart.experiment import config
 
 logger = logging.getLogger("headstart.fetch")
 
 
-def main(dataset: dict[str, Any], downloads: Path, output: Path) -> None:
-    listing = sources.fetch(config.parse(config.Dataset, dataset), downloads)
-    listing.to_csv(output, index=False)
-    logger.info("%d files in %d classes", len(listing), listing.label.nunique())
+@dataclass(frozen=True)
+class Files:
+    source: Path
+    notes: Path
+
+
+def main(dataset: dict[str, Any], downloads: Path, files: Files) -> None:
+    survey = sources.fetch(config.parse(config.Dataset, dataset), downloads)
+    survey.table.to_csv(files.source, index=False)
+    logger.info("%d files in %d classes", len(survey.table), survey.table["label"].nunique())
+    for note in survey.notes:
+        logger.info(note)
+    files.notes.write_text("".join(f"{note}\n" for note in survey.notes), encoding="utf-8")
 
 
 if "snakemake" in globals():
@@ -25,5 +35,5 @@ if "snakemake" in globals():
         main(
             snakemake.params.dataset,
             Path(snakemake.params.downloads),
-            Path(snakemake.output.source),
+            paths.named(Files, snakemake.output),
         )

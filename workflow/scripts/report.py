@@ -20,6 +20,7 @@ class Files:
     verdict: Path
     comparison: tuple[Path, ...]
     sanity: tuple[Path, ...]
+    health: tuple[Path, ...]
     manifest: Path
     split: Path
     notes: Path
@@ -39,6 +40,7 @@ def main(files: Files, experiment: dict[str, Any]) -> None:
         notes=files.notes.read_text().splitlines(),
         comparison_figures={caption(path): path for path in files.comparison},
         sanity_figures={caption(path): path for path in files.sanity},
+        health_figures={caption(path): path for path in files.health},
     )
     pages.build(files.report, study)
     store = tracking.read(files.tracking)

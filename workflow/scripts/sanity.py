@@ -16,8 +16,8 @@ from headstart.report import sanity
 @dataclass(frozen=True)
 class Files:
     manifest: Path
-    split: Path
     train_val: Path
+    test: Path
     images: Path
     index: Path
     backbone: Path
@@ -25,10 +25,11 @@ class Files:
 
 
 def main(files: Files, augmentation: list[dict[str, Any]]) -> None:
+    train_val = pd.read_csv(files.train_val, dtype=str, keep_default_na=False)
+    test = pd.read_csv(files.test, dtype=str, keep_default_na=False)
     data = sanity.Data(
         manifest=manifest.read(files.manifest),
-        split=pd.read_csv(files.split, dtype=str, keep_default_na=False),
-        train_val=pd.read_csv(files.train_val, dtype=str, keep_default_na=False),
+        split=pd.concat([train_val, test], ignore_index=True),
         cache=ImageCache.open(files.images, files.index),
         image=sanity.read_image_config(files.backbone),
     )

@@ -1,6 +1,5 @@
-"""Freeze train, val and test; training gets the rows of train and val only."""
+"""Divide the images into train, val and test; training gets the rows of train and val only."""
 
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,26 +15,28 @@ logger = logging.getLogger("headstart.split")
 @dataclass(frozen=True)
 class Files:
     manifest: Path
-    split: Path
     train_val: Path
-    classes: Path
+    test: Path
     notes: Path
 
 
-def main(files: Files, settings: dict[str, Any]) -> None:
+def main(files: Files, settings: dict[str, Any], number: int) -> None:
     images = manifest.read(files.manifest)
-    split = splits.split(images, config.parse(config.Split, settings))
-    split.to_csv(files.split, index=False)
+    split = splits.split(images, config.parse(config.Split, settings), number)
     labelled = split.merge(images[["id", "label"]], on="id")[["id", "label", "split"]]
-    labelled[labelled.split != "test"].to_csv(files.train_val, index=False)
-    classes = sorted(labelled.label.unique())
-    files.classes.write_text(json.dumps(classes, ensure_ascii=False) + "\n")
+    tested = labelled.split == "test"
+    labelled[~tested].to_csv(files.train_val, index=False)
+    labelled[tested].to_csv(files.test, index=False)
     lines = splits.summary(images, split)
     for line in lines:
         logger.info(line)
-    files.notes.write_text("\n".join([*manifest.summary(images), *lines]) + "\n")
+    files.notes.write_text("".join(f"{line}\n" for line in lines))
 
 
 if "snakemake" in globals():
     with logs.job(snakemake.log[0]):
-        main(paths.named(Files, snakemake.input, snakemake.output), snakemake.params.split)
+        main(
+            paths.named(Files, snakemake.input, snakemake.output),
+            snakemake.params.split,
+            int(snakemake.wildcards.split),
+        )

@@ -19,6 +19,7 @@ if "snakemake" in globals():
             snakemake.params.experiment,
             snakemake.wildcards.strategy,
             float(snakemake.wildcards.fraction),
+            int(snakemake.wildcards.split),
             int(snakemake.wildcards.seed),
         )
         job = jobs.Job(

@@ -1,35 +1,45 @@
-"""Split: train, validation and test, stratified, seeded, with exact copies on one side."""
+"""Split: train, validation and test, stratified, seeded, with copies and groups on one side."""
 
 import hashlib
+import warnings
 from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import train_test_split
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, train_test_split
 
 from headstart import HeadstartError
+from headstart.data import names
 from headstart.data.manifest import OK
 from headstart.experiment.config import Split
 
 SPLITS = ["train", "val", "test"]
-_FOLDERS = {"test": ["test"], "val": ["val", "valid", "validation"]}
 _SHARES = {"test": 0.2, "val": 0.1}
+_PIECES = 20  # into which groups are dealt out, to draw a share of them
 _SHOWN = 3
 
 
-def split(manifest: pd.DataFrame, settings: Split) -> pd.DataFrame:
+def split(manifest: pd.DataFrame, settings: Split, number: int = 0) -> pd.DataFrame:
     """Divide the usable images into train, val and test; train is what the others leave.
 
     `settings.test` is a share of all images or one of the source's part folders;
     `settings.val` a share of the images that are not test, or a part folder less what test
-    drew from it. 'auto' takes the source's own folder, else a fifth and a tenth. Images of
-    equal sha256 never stand on two sides: a share draws distinct pictures with all their
-    copies, and a copy of an official test image outside the test folder is left out
-    altogether, as is a training copy of an official validation image.
+    drew from it. 'auto' takes the source's own folder, else a fifth and a tenth. With
+    `settings.folds`, test is one of so many stratified parts of all images instead. Images of
+    equal sha256 or of one group never stand on two sides: a share draws them together, and one
+    that belongs with an official test image but stands outside the test folder is left out
+    altogether, as is a training image that belongs with an official validation image.
 
     Args:
-        manifest: columns id, label, sha256, status and split ('' where there is no folder).
+        manifest: columns id, label, sha256, status, split ('' where there is no folder) and
+            group ('' where there is none).
         settings: `dataset.split` of the configuration.
+        number: which of several divisions: the fold, or with `settings.redraw` what is added to
+            the seed.
 
     Returns:
         Columns id and split (train, val or test), in the manifest's order.
@@ -37,31 +47,48 @@ def split(manifest: pd.DataFrame, settings: Split) -> pd.DataFrame:
     Raises:
         HeadstartError: names the setting, and the class or part folder it fails on.
     """
-    usable = manifest.loc[manifest["status"] == OK, ["id", "label", "sha256", "split"]]
+    usable = manifest.loc[manifest["status"] == OK, ["id", "label", "sha256", "split", "group"]]
+    usable = usable.assign(unit=_units(usable))
     parts = set(manifest["split"]) - {""}
     choices = _choices(settings, parts)
-    reserved = usable.loc[usable["split"] == choices["test"], "sha256"]
-    pool = usable[~usable["sha256"].isin(reserved)]
+    reserved = usable.loc[usable["split"] == choices["test"], "unit"]
+    pool = usable[~usable["unit"].isin(reserved)]
     check_counts(pool.drop_duplicates("sha256")["label"], settings, parts)
 
+    seed = (settings.seed + number) % 2**32 if settings.redraw else settings.seed
     side = pd.Series("", index=usable.index, dtype="str")
     for name, choice in choices.items():
         left = usable[side == ""]
         if isinstance(choice, str):
             chosen = left.index[left["split"] == choice]
+        elif name == "test" and settings.folds:
+            chosen = _fold(left, settings.folds, number, seed)
         else:
-            chosen = _draw(left, name, choice, settings.seed)
+            chosen = _draw(left, name, choice, seed)
         if chosen.empty:
             raise HeadstartError(
                 f"dataset.split.{name}: part folder {choice!r} has no usable image of its own; "
                 "fill it or give a share"
             )
         side[chosen] = name
-        side[usable["sha256"].isin(usable.loc[chosen, "sha256"]) & (side == "")] = "dropped"
+        side[usable["unit"].isin(usable.loc[chosen, "unit"]) & (side == "")] = "dropped"
     side[side == ""] = "train"
     _require_training(usable["label"], side, settings)
     kept = side != "dropped"
     return pd.DataFrame({"id": usable["id"], "split": side})[kept].reset_index(drop=True)
+
+
+def _units(usable: pd.DataFrame) -> pd.Series:
+    """What stays together: images that share a sha256 or a group, directly or through others."""
+    if (usable["group"] == "").all():
+        return usable["sha256"]
+    own = usable["group"].where(usable["group"] != "", "\0" + usable["id"])
+    pictures, groups = pd.factorize(usable["sha256"])[0], pd.factorize(own)[0]
+    offset = pictures.max(initial=-1) + 1
+    nodes = offset + groups.max(initial=-1) + 1
+    links = coo_array((np.ones(len(usable)), (pictures, offset + groups)), shape=(nodes, nodes))
+    component = connected_components(links, directed=False)[1]
+    return pd.Series(component[pictures], index=usable.index)
 
 
 def check_counts(
@@ -92,14 +119,30 @@ def check_counts(
 
 def _choices(settings: Split, parts: Collection[str]) -> dict[str, float | str]:
     """Test and val, each as a share or the name of a part folder."""
-    test = _resolve("test", settings.test, parts)
+    if settings.folds:
+        official = sorted(part for part in parts if names.part(part) == "test")
+        if official:
+            raise HeadstartError(
+                f"dataset.split.folds is {settings.folds}, but the source has the test part "
+                f"{official[0]!r}, which stays what it is; leave folds out, or leave the part out "
+                f"with dataset.exclude"
+            )
+        test: float | str = 1 / settings.folds
+    else:
+        test = _resolve("test", settings.test, parts)
     return {"test": test, "val": _resolve("val", settings.val, set(parts) - {test})}
 
 
 def _resolve(name: str, choice: float | str, parts: Collection[str]) -> float | str:
     if choice == "auto":
-        official = (part for part in sorted(parts) if part.lower() in _FOLDERS[name])
-        return next(official, _SHARES[name])
+        official = sorted(part for part in parts if names.part(part) == name)
+        if len(official) > 1:
+            raise HeadstartError(
+                f"dataset.split.{name} is auto, but the source has the parts "
+                f"{' and '.join(map(repr, official))}; name the one to use, and leave the other "
+                "out with dataset.exclude"
+            )
+        return official[0] if official else _SHARES[name]
     if isinstance(choice, str) and choice not in parts:
         there = f"has {', '.join(sorted(parts))} to choose from" if parts else "has none"
         raise HeadstartError(
@@ -109,8 +152,37 @@ def _resolve(name: str, choice: float | str, parts: Collection[str]) -> float | 
     return choice
 
 
+def _fold(left: pd.DataFrame, folds: int, number: int, seed: int) -> pd.Index:
+    """Rows of one of `folds` stratified parts, copies and groups included."""
+    distinct = left.sort_values("id").drop_duplicates("sha256")
+    codes, classes = pd.factorize(distinct["label"])
+    units = distinct["unit"]
+    if units.nunique() < folds:
+        raise HeadstartError(
+            f"dataset.split.folds is {folds}, but there are only {units.nunique()} groups of "
+            "images that stay together; lower it"
+        )
+    smallest = np.bincount(codes)
+    grouped = units.nunique() < len(distinct)
+    if not grouped and smallest.min() < folds:
+        raise HeadstartError(
+            f"dataset.split.folds is {folds}, but class {classes[int(smallest.argmin())]!r} has "
+            f"{_images(int(smallest.min()))}; lower it or add images"
+        )
+    kind = StratifiedGroupKFold if grouped else StratifiedKFold
+    chosen = _dealt(kind(folds, shuffle=True, random_state=seed), codes, units)[number]
+    return left.index[left["unit"].isin(units.iloc[chosen])]
+
+
+def _dealt(folds: Any, codes: np.ndarray, units: pd.Series) -> list[np.ndarray]:
+    """Positions of each of scikit-learn's folds, stratified as well as the units allow."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of classes with fewer units than folds
+        return [rows for _, rows in folds.split(codes, codes, units)]
+
+
 def _draw(left: pd.DataFrame, name: str, share: float, seed: int) -> pd.Index:
-    """Rows of a stratified share of the distinct pictures, copies included."""
+    """Rows of a stratified share of the distinct pictures, copies and groups included."""
     distinct = left.sort_values("id").drop_duplicates("sha256")
     codes, classes = pd.factorize(distinct["label"])
     count = round(share * len(distinct))
@@ -126,10 +198,28 @@ def _draw(left: pd.DataFrame, name: str, share: float, seed: int) -> pd.Index:
             f"dataset.split.{name}: class {classes[int(sizes.argmin())]!r} has 1 image left, "
             "but needs at least 2; add images or lower dataset.split.test"
         )
+    if distinct["unit"].nunique() < len(distinct):
+        chosen = _draw_groups(distinct["unit"], codes, name, share, seed)
+        return left.index[left["unit"].isin(chosen)]
     _, drawn = train_test_split(
         distinct["sha256"].to_numpy(), test_size=count, random_state=seed, stratify=codes
     )
     return left.index[left["sha256"].isin(drawn)]
+
+
+def _draw_groups(
+    units: pd.Series, codes: np.ndarray, name: str, share: float, seed: int
+) -> np.ndarray:
+    """Units that make up about a share of the images, as stratified as they allow."""
+    pieces = min(_PIECES, units.nunique(), int(np.bincount(codes).max()))
+    if pieces < 2:
+        raise HeadstartError(
+            f"dataset.split.{name}: all images that are left are of one group; "
+            "correct dataset.group, or add images of other groups"
+        )
+    dealt = _dealt(StratifiedGroupKFold(pieces, shuffle=True, random_state=seed), codes, units)
+    taken = np.concatenate(dealt[: int(np.clip(round(share * pieces), 1, pieces - 1))])
+    return units.iloc[taken].unique()
 
 
 def _require_training(labels: pd.Series, side: pd.Series, settings: Split) -> None:
@@ -166,6 +256,20 @@ def take_fraction(train: pd.DataFrame, fraction: float, seed: int) -> pd.DataFra
     return train[train.index.isin(chosen)]
 
 
+def frozen(manifest: pd.DataFrame, files: Mapping[int, tuple[Path, Path]]) -> pd.DataFrame:
+    """The content of split.csv: id, and a column per split of train, val, test or ''.
+
+    Args:
+        files: the tables of train and val, and of test, by the number of the split.
+    """
+    table = manifest.loc[manifest["status"] == OK, ["id"]]
+    for number, paths in files.items():
+        parts = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in paths]
+        sides = pd.concat(parts).set_index("id")["split"]
+        table = table.assign(**{f"split-{number}": table["id"].map(sides).fillna("")})
+    return table
+
+
 def summary(manifest: pd.DataFrame, split: pd.DataFrame) -> list[str]:
     """Lines for the terminal: images per split, copies left out, near copies across test."""
     usable = manifest[manifest["status"] == OK].merge(split, "left", on="id", suffixes=("_of", ""))
@@ -176,8 +280,13 @@ def summary(manifest: pd.DataFrame, split: pd.DataFrame) -> list[str]:
         if missing := sorted(set(usable["label"]) - present):
             more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
             lines.append(f"{name} has no image of class {missing[0]!r}{more}")
+    grouped = usable[usable["group"] != ""]
+    if len(grouped):
+        groups = grouped.groupby("split")["group"].nunique()
+        lines.append("groups: " + ", ".join(f"{name} {groups.get(name, 0):,}" for name in SPLITS))
     if dropped := usable["split"].isna().sum():
-        lines.append(f"{_images(dropped)} left out, exact copies of test or validation images")
+        kind = "exact copies or of the groups" if len(grouped) else "exact copies"
+        lines.append(f"{_images(dropped)} left out, {kind} of test or validation images")
     return lines + _near_copies(usable)
 
 

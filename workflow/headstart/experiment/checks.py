@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from headstart.experiment.config import Experiment, Phase, Strategy, Transform
+from headstart.experiment.config import Experiment, Phase, Split, Strategy, Transform
 from headstart.experiment.lines import Origin
 from headstart.experiment.schema import ConfigError
 
@@ -23,6 +23,7 @@ def check(experiment: Experiment, origin: Origin) -> None:
 def _mistakes(experiment: Experiment) -> Iterator[str]:
     """What breaks a rule, each time led by the key."""
     yield from _bounds(experiment.augmentation, "augmentation")
+    yield from _split(experiment.split)
     for name, strategy in experiment.strategies.items():
         key = f"strategies.{name}"
         yield from _start(strategy, experiment, key)
@@ -30,6 +31,20 @@ def _mistakes(experiment: Experiment) -> Iterator[str]:
         for index, phase in enumerate(strategy.phases):
             yield from _phase(phase, experiment.image.size, f"{key}.phases[{index}]")
         yield from _augmentation(strategy, experiment, key)
+
+
+def _split(split: Split) -> Iterator[str]:
+    """Folds decide what is tested, and so leave no room for a share or a redraw."""
+    if split.folds and split.test != "auto":
+        yield (
+            f"dataset.split.test is {split.test}, but dataset.split.folds is {split.folds}, which "
+            "decides what is tested; leave one out"
+        )
+    if split.folds and split.redraw:
+        yield (
+            "dataset.split.redraw is true, but dataset.split.folds already divides the images "
+            "several times; leave one out"
+        )
 
 
 def _start(strategy: Strategy, experiment: Experiment, key: str) -> Iterator[str]:

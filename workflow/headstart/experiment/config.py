@@ -4,6 +4,7 @@ The schema (workflow/schemas/config.schema.yaml) is the single source of types, 
 defaults; `checks` adds the rules that span several keys.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -47,6 +48,21 @@ class Split:
     test: float | str
     val: float | str
     seed: int
+    folds: int | None = None
+    redraw: bool = False
+
+    def pairs(self, seeds: Sequence[int]) -> list[tuple[int, int]]:
+        """The (split, seed) of every run of a strategy and fraction: its replicates.
+
+        The number of a redrawn split is the seed's, so that a further seed leaves the others be.
+        """
+        if self.redraw:
+            return [(seed, seed) for seed in seeds]
+        return [(split, seed) for split in range(self.folds or 1) for seed in seeds]
+
+    def numbers(self, seeds: Sequence[int]) -> list[int]:
+        """The numbers of the splits that there are."""
+        return list(dict.fromkeys(split for split, _ in self.pairs(seeds)))
 
 
 @dataclass(frozen=True)
@@ -59,6 +75,10 @@ class Dataset:
     folder: str | None = None
     name: str | None = None
     table: Table | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    classes: str | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True)

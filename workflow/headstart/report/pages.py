@@ -8,7 +8,7 @@ import io
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +51,8 @@ class Study:
         experiment: the plain configuration.
         verdict: the content of verdict.json; `summary` and `runs`: the tables of comparison/.
         run_dirs: each holds run.json, metrics.json and figures/*.png.
-        manifest: and `split`, the tables of the data stage, with their notes.
-        comparison_figures: and `sanity_figures`, by caption.
+        manifest: and `split`, the contents of manifest.csv and split.csv, with their notes.
+        comparison_figures: and `sanity_figures`, `health_figures`, by caption.
     """
 
     experiment: Mapping[str, Any]
@@ -65,6 +65,7 @@ class Study:
     notes: list[str]
     comparison_figures: Mapping[str, Path]
     sanity_figures: Mapping[str, Path]
+    health_figures: Mapping[str, Path] = field(default_factory=dict)
 
 
 def build(output: Path, study: Study) -> None:
@@ -98,6 +99,7 @@ def _content(study: Study) -> dict[str, Any]:
         "notes": study.notes,
         "comparison_figures": _figures(study.comparison_figures),
         "sanity_figures": _figures(study.sanity_figures),
+        "health_figures": _figures(study.health_figures),
         "runs": details,
         "most_illustrated": MOST_ILLUSTRATED,
         "facts": _facts(experiment, [run["made_by"] for run in details]),
@@ -193,12 +195,14 @@ def _distinct(values: list[Any]) -> list[str]:
 
 
 def _counts(manifest: pd.DataFrame, split: pd.DataFrame) -> dict[str, Any]:
-    """Images by class (rows) and split (columns), with totals; only those that were split."""
+    """Images by class (rows) and part (columns) of the first split, with totals."""
+    first, *others = [name for name in map(str, split) if name.startswith("split-")]
     labelled = split.merge(manifest[["id", "label"]], on="id", how="left")
-    table = pd.crosstab(labelled["label"].astype(str), labelled["split"])
+    table = pd.crosstab(labelled["label"].astype(str), labelled[first])
     table = table.reindex(columns=list(SPLITS), fill_value=0).sort_index()
     return {
         "splits": SPLITS,
+        "other_splits": len(others),
         "classes": [(name, list(row), sum(row)) for name, *row in table.itertuples()],
         "totals": [int(total) for total in table.sum()],
         "all": int(table.to_numpy().sum()),

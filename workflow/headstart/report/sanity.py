@@ -41,11 +41,15 @@ _PER_CLASS = 6
 
 @dataclass(frozen=True)
 class Data:
-    """The tables and pictures of an experiment; `image` is the backbone's preprocessing."""
+    """The tables and pictures of an experiment.
+
+    Attributes:
+        split: columns id, label and split of one split's images.
+        image: the backbone's preprocessing.
+    """
 
     manifest: pd.DataFrame
     split: pd.DataFrame
-    train_val: pd.DataFrame
     cache: "ImageCache"
     image: dict[str, Any]
 
@@ -55,7 +59,7 @@ def draw(data: Data, policy: Sequence[Transform], folder: Path) -> None:
     from headstart.report.figures import sanity as figures
 
     cache, image = data.cache, data.image
-    train = data.train_val[data.train_val.split == "train"]
+    train = data.split[data.split.split == "train"]
     sample = cache[int(cache.positions([train.id.iloc[0]])[0])]
     for name, transform in GALLERIES.items():
         transforms = policy if transform is None else [transform]
@@ -73,9 +77,7 @@ def draw(data: Data, policy: Sequence[Transform], folder: Path) -> None:
     figures.class_grid(samples, folder / "class_grid.png")
     images, labels = batch(train, cache, image, policy)
     figures.batch(images, labels, folder / "batch.png")
-    figures.class_counts(
-        data.split.merge(data.manifest[["id", "label"]]), folder / "class_counts.png"
-    )
+    figures.class_counts(data.split, folder / "class_counts.png")
     usable = data.manifest[data.manifest.status == "ok"]
     figures.image_sizes(usable, folder / "image_sizes.png")
 

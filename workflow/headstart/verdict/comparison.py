@@ -3,16 +3,18 @@
 import pandas as pd
 
 from headstart.verdict import inference
-from headstart.verdict.inference import Difference, Mean, Resampled
+from headstart.verdict.inference import Difference, McNemar, Resampled
+from headstart.verdict.scores import Key
 from headstart.verdict.words import statement
 
 
-def compare(runs: pd.DataFrame, resampled: Resampled) -> dict:
+def compare(runs: pd.DataFrame, resampled: Resampled, shortcuts: dict | None = None) -> dict:
     """The verdict at the largest fraction, ready for verdict.json.
 
     Args:
         runs: from `headstart.verdict.tables.runs_table`.
         resampled: the right-or-wrong scores of the same runs.
+        shortcuts: from `headstart.verdict.shortcuts.floor`.
     """
     study = resampled.study
     largest = study.largest_fraction
@@ -20,18 +22,24 @@ def compare(runs: pd.DataFrame, resampled: Resampled) -> dict:
     verdict = {
         "fraction": largest,
         "n_test": len(study.images),
+        "n_splits": min(len(set(study.cells[key].splits)) for key in ranked),
         "n_seeds": min(len(set(study.cells[key].seeds)) for key in ranked),
         "leader": ranked[0][0],
         "majority_floor": study.majority_floor,
-        "strategies": [_strategy(inference.mean(resampled, key)) for key in ranked],
+        "shortcut_floor": shortcuts,
+        "strategies": [_strategy(resampled, key) for key in ranked],
         "comparisons": [_pair(pair) for pair in inference.differences(resampled, ranked)],
     }
     return {**verdict, "statement": statement(verdict, runs[runs["fraction"] == largest])}
 
 
-def _strategy(mean: Mean) -> dict:
+def _strategy(resampled: Resampled, key: Key) -> dict:
+    mean, cell = inference.mean(resampled, key), resampled.study.cells[key]
     return {
-        "strategy": mean.key[0],
+        "strategy": key[0],
+        "runs": len(cell.runs),
+        "splits": len(set(cell.splits)),
+        "seeds": len(set(cell.seeds)),
         "accuracy": mean.value,
         "low": mean.low,
         "high": mean.high,
@@ -47,10 +55,18 @@ def _pair(pair: Difference) -> dict:
         "low": pair.low,
         "high": pair.high,
         "p": pair.p,
-        "mcnemar": [
-            {"seed": test.run[1], "only_a": test.only_a, "only_b": test.only_b, "p": test.p}
-            for test in pair.mcnemar
-        ],
+        "mcnemar": [_mcnemar(test) for test in pair.mcnemar],
         "p_holm": pair.p_holm,
         "distinguishable": pair.distinguishable,
+    }
+
+
+def _mcnemar(test: McNemar) -> dict:
+    split, seed = test.run
+    return {
+        "split": split,
+        "seed": seed,
+        "only_a": test.only_a,
+        "only_b": test.only_b,
+        "p": test.p,
     }

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 
@@ -92,6 +92,18 @@ def study(results: Sequence[Result], score: Score = right_or_wrong) -> Study:
     return Study(tuple(images), cells, _majority_floor(results))
 
 
+def grouped(study: Study, groups: pd.Series) -> Study:
+    """The study with its images in groups.
+
+    Args:
+        groups: the group of each image by its id; an image of group '' stands alone.
+    """
+    own = groups.reindex(pd.Index(study.images)).fillna("")
+    if (own == "").all():
+        return study
+    return replace(study, groups=pd.factorize(own.where(own != "", "\0" + own.index))[0])
+
+
 def _check_each_once(results: Sequence[Result]) -> None:
     seen = set()
     for result in results:
@@ -99,7 +111,8 @@ def _check_each_once(results: Sequence[Result]) -> None:
         run = (strategy, fraction, result.split, result.seed)
         if run in seen:
             raise HeadstartError(
-                f"two runs are {strategy}, fraction {fraction:g}, seed {result.seed}; "
+                f"two runs are {strategy}, fraction {fraction:g}, split {result.split}, "
+                f"seed {result.seed}; "
                 "give each run once"
             )
         seen.add(run)

@@ -32,6 +32,11 @@ class Scores:
         """The seed of each run; a seed stands once for each of its splits."""
         return tuple(seed for _, seed in self.runs)
 
+    @property
+    def splits(self) -> tuple[int, ...]:
+        """The split of each run."""
+        return tuple(split for split, _ in self.runs)
+
     def rows(self, runs: Sequence[Run]) -> list[int]:
         """The row of each of these runs."""
         return [self.runs.index(run) for run in runs]
@@ -63,6 +68,10 @@ class Study:
             for (split, seed), row in zip(cell.runs, ~np.isnan(cell.values), strict=True):
                 if not np.array_equal(row, tested.setdefault(split, row)):
                     raise ValueError(f"{key}, seed {seed}: other test images in split {split}")
+
+    def tested(self, key: Key) -> int:
+        """How many images the runs of a cell test together."""
+        return int((~np.isnan(self.cells[key].values)).any(axis=0).sum())
 
     @property
     def largest_fraction(self) -> float:

@@ -11,6 +11,7 @@ _METRICS = ["accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece"]
 RUN_COLUMNS = [
     "strategy",
     "fraction",
+    "split",
     "seed",
     *_METRICS,
     "n_test",
@@ -28,18 +29,18 @@ RUN_COLUMNS = [
 def runs_table(results: Sequence[Result]) -> pd.DataFrame:
     """One row per run, the columns of runs.csv.
 
-    Rows are sorted by strategy in the order of `results`, fraction and seed.
+    Rows are sorted by strategy in the order of `results`, fraction, split and seed.
     """
     rows = []
     for result in results:
         values = {name: metric["value"] for name, metric in result.metrics["metrics"].items()}
         row = {**result.run, **values, "n_test": result.metrics["n_test"]}
-        row["feature_seconds"] = result.run["feature_seconds"] or 0.0
+        row |= {"split": result.split, "feature_seconds": result.run["feature_seconds"] or 0.0}
         rows.append({name: row[name] for name in RUN_COLUMNS})
     runs = pd.DataFrame(rows, columns=RUN_COLUMNS)
     order = {name: rank for rank, name in enumerate(runs["strategy"].unique())}
     return runs.sort_values(
-        ["strategy", "fraction", "seed"],
+        ["strategy", "fraction", "split", "seed"],
         key=lambda column: column.map(order) if column.name == "strategy" else column,
         ignore_index=True,
     )
@@ -48,7 +49,8 @@ def runs_table(results: Sequence[Result]) -> pd.DataFrame:
 def summary_table(runs: pd.DataFrame, resampled: Resampled) -> pd.DataFrame:
     """One row per strategy and fraction, the columns of summary.csv.
 
-    Metrics and times are means over runs, memory the largest. The standard deviation over runs
+    Accuracy is the mean over all images and runs; the other metrics and times are means over
+    runs, memory is the largest. The standard deviation over runs
     (ddof 1) is empty with a single one.
 
     Args:
@@ -57,15 +59,18 @@ def summary_table(runs: pd.DataFrame, resampled: Resampled) -> pd.DataFrame:
     """
     rows = []
     for (strategy, fraction), group in runs.groupby(["strategy", "fraction"], sort=False):
-        accuracy = mean(resampled, (str(strategy), float(str(fraction))))
+        key = (str(strategy), float(str(fraction)))
+        accuracy = mean(resampled, key)
         means = group[[*_METRICS, "train_seconds", "feature_seconds", "images_per_second"]].mean()
         rows.append(
             {
                 "strategy": strategy,
                 "fraction": fraction,
+                "runs": len(group),
+                "splits": group["split"].nunique(),
                 "seeds": group["seed"].nunique(),
-                "n_test": group["n_test"].iloc[0],
-                "accuracy": means["accuracy"],
+                "n_test": resampled.study.tested(key),
+                "accuracy": accuracy.value,
                 "accuracy_low": accuracy.low,
                 "accuracy_high": accuracy.high,
                 "accuracy_sd": group["accuracy"].std(ddof=1),

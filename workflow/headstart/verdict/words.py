@@ -7,6 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 TABLE_WIDTH = 100
+#: Share of the leader's gain over the majority from which shortcuts are worth a warning.
+_NEAR = 0.5
 
 
 def statement(verdict: dict, runs: pd.DataFrame) -> str:
@@ -16,7 +18,7 @@ def statement(verdict: dict, runs: pd.DataFrame) -> str:
         verdict: as in verdict.json, but for the statement itself.
         runs: the runs compared, columns strategy, train_seconds, feature_seconds and device.
     """
-    remarks = [_floor(verdict), _cost(verdict, runs), _single_seed(verdict)]
+    remarks = [_floor(verdict), _cost(verdict, runs), _shortcut(verdict), _single_seed(verdict)]
     second = "; ".join(remark for remark in remarks if remark)
     return f"{_lead(verdict)} {second[0].upper()}{second[1:]}." if second else _lead(verdict)
 
@@ -45,8 +47,9 @@ def verdict_table(verdict: dict, summary: pd.DataFrame) -> str:
         verdict: as in verdict.json.
         summary: as in summary.csv.
     """
+    trained = "seeds" if verdict["n_splits"] == 1 else "runs"
     rows = [
-        ("strategy", "accuracy", "95 % interval", "seeds", "train time", "trainable parameters")
+        ("strategy", "accuracy", "95 % interval", trained, "train time", "trainable parameters")
     ]
     at_fraction = summary[summary["fraction"] == verdict["fraction"]].set_index("strategy")
     for entry in verdict["strategies"]:
@@ -56,7 +59,7 @@ def verdict_table(verdict: dict, summary: pd.DataFrame) -> str:
                 entry["strategy"],
                 f"{_percent(entry['accuracy'])} %",
                 f"{_percent(entry['low'])} to {_percent(entry['high'])} %",
-                str(int(row["seeds"])),
+                str(entry["seeds"] if verdict["n_splits"] == 1 else entry["runs"]),
                 duration(row["train_seconds"] + row["feature_seconds"]),
                 f"{int(row['trainable_parameters']):,}",
             )
@@ -86,11 +89,11 @@ def duration(seconds: float) -> str:
 
 def _lead(verdict: dict) -> str:
     best = verdict["strategies"][0]
-    seeds, images = len(best["wilson"]), f"{verdict['n_test']:,} test images"
+    images = f"{verdict['n_test']:,} test images"
     accuracy = (
-        f"{'a mean' if seeds > 1 else 'an'} accuracy of {_percent(best['accuracy'])} % (95 % "
-        f"interval {_percent(best['low'])} to {_percent(best['high'])} %, "
-        f"{seeds} seed{'s' if seeds > 1 else ''})"
+        f"{'a mean' if best['runs'] > 1 else 'an'} accuracy of {_percent(best['accuracy'])} % "
+        f"(95 % interval {_percent(best['low'])} to {_percent(best['high'])} %, "
+        f"{replicates(best)})"
     )
     if len(verdict["strategies"]) == 1:
         return f"{best['strategy']}, the only strategy, reaches {accuracy} on {images}."
@@ -103,6 +106,15 @@ def _lead(verdict: dict) -> str:
         relation = f"not distinguishable on {images} from {_joined(level)}"
         relation += f", but distinguishable from {_joined(clear)}" if clear else ""
     return f"{best['strategy']} leads with {accuracy}: {relation}."
+
+
+def replicates(entry: dict) -> str:
+    """How often a strategy was trained: 3 seeds; 5 splits × 2 seeds; 3 seeds, a split each."""
+    seeds = f"{entry['seeds']} seed{'' if entry['seeds'] == 1 else 's'}"
+    if entry["splits"] == 1:
+        return seeds
+    crossed = entry["runs"] == entry["splits"] * entry["seeds"]
+    return f"{entry['splits']} splits × {seeds}" if crossed else f"{seeds}, a split each"
 
 
 def _against(pair: dict) -> str:
@@ -146,6 +158,21 @@ def _floor(verdict: dict) -> str:
     return (
         f"the best accuracy {relation} that of always answering the most common class "
         f"({_percent(floor)} %)"
+    )
+
+
+def _shortcut(verdict: dict) -> str:
+    """A caution where much of what the leader gains over the majority needs no picture."""
+    floor, best = verdict["shortcut_floor"], verdict["strategies"][0]
+    if not floor or floor["low"] <= verdict["majority_floor"]:
+        return ""
+    gained = floor["accuracy"] - verdict["majority_floor"]
+    if gained < _NEAR * (best["accuracy"] - verdict["majority_floor"]):
+        return ""
+    trait, alone = next(iter(floor["alone"].items()))
+    return (
+        f"beware, {_percent(floor['accuracy'])} % are right without a look at the pictures, and "
+        f"{trait} alone tells {_percent(alone)} %: see the report"
     )
 
 

@@ -25,6 +25,7 @@ from headstart.report.figures.style import (
     percent_axis,
 )
 
+Run = tuple[str, float, tuple[int, int]]
 SECONDS = {
     0.01: "10 ms",
     0.1: "0.1 s",
@@ -128,10 +129,11 @@ def _majority_floor(axes: Axes, floor: float, means: pd.DataFrame, seeds: pd.Ser
     )
 
 
-def curves(histories: Mapping[tuple[str, float, int], pd.DataFrame], path: Path) -> None:
+def curves(histories: Mapping[Run, pd.DataFrame], path: Path) -> None:
     """Validation accuracy by epoch, one panel per strategy, one thin line per seed.
 
-    `histories` maps (strategy, fraction, seed) to a history.csv frame. Smaller fractions are paler.
+    `histories` maps (strategy, fraction, (split, seed)) to a history.csv frame. Smaller
+    fractions are paler.
     """
     if not histories:
         return message(path, "Validation accuracy", "No runs.")
@@ -153,7 +155,7 @@ def curves(histories: Mapping[tuple[str, float, int], pd.DataFrame], path: Path)
 
 def _seed_lines(
     axes: Axes,
-    histories: Mapping[tuple[str, float, int], pd.DataFrame],
+    histories: Mapping[Run, pd.DataFrame],
     fractions: Sequence[float],
     look: Look,
 ) -> None:

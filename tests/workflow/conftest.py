@@ -1,0 +1,28 @@
+"""A finished small project for all tests of the workflow, and copies of it to change."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from small_project import CONFIG, ROOT, snakemake, write_config, write_images
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout with a finished experiment on ELPV cells as JPEGs, three broken files planted."""
+    project = tmp_path_factory.mktemp("project")
+    for name in ("workflow", "config", "profiles", "envs"):
+        shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy2(ROOT / "Snakefile", project)
+    write_images(project / "images")
+    write_config(project, CONFIG)
+    done = snakemake(project, "--resources", "gpu=2", CUDA_VISIBLE_DEVICES="0,1")
+    assert done.returncode == 0, done.stderr
+    (project / "terminal.txt").write_text(done.stderr)
+    return project
+
+
+@pytest.fixture
+def changed(project: Path, tmp_path: Path) -> Path:
+    """A copy of the finished project to change."""
+    return Path(shutil.copytree(project, tmp_path / "copy"))

@@ -1,0 +1,82 @@
+"""A small project on real photographs, and Snakemake run in it."""
+
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pandas as pd
+import yaml
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+PER_CLASS = 40
+PHASE = {"train": "all", "epochs": 2, "lr": 0.001, "schedule": "one_cycle"}
+CONFIG = {
+    "experiment": "cells",
+    "dataset": {"source": "folder", "path": "images", "split": {"test": 0.3, "val": 0.2}},
+    "image": {"size": 32, "crop_pct": 1.0},
+    "augmentation": [{"name": "horizontal_flip"}],
+    "features": {"views": 2},
+    "training": {"batch_size": 16},
+    "strategies": {
+        "head_only": {"init": "pretrained", "phases": [{"train": "head", "epochs": 3, "lr": 0.01}]},
+        "full": {"init": "pretrained", "phases": [PHASE | {"head_lr_multiplier": 10}]},
+        "scratch": {"init": "random", "phases": [PHASE]},
+    },
+    "seeds": [0],
+    "report": {"title": "Cells"},
+}
+RUNS = Path("results/cells/runs")
+FULL = RUNS / "full/fraction-1.0/split-0/seed-0"
+
+
+def snakemake(project: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "snakemake", "--cores", "4", *arguments]
+    return subprocess.run(
+        [*command, "--configfile", "experiment.yaml"],
+        cwd=project,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+
+
+def write_config(project: Path, config: dict) -> None:
+    (project / "experiment.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+def planned(project: Path) -> dict[str, int]:
+    """Jobs per rule that a dry run announces."""
+    done = snakemake(project, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    output = done.stdout + done.stderr
+    if "Job stats:" not in output:
+        assert "Nothing to be done" in output
+        return {}
+    table = output[output.rindex("Job stats:") :]
+    jobs = dict(re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE))
+    return {rule: int(count) for rule, count in jobs.items() if rule not in ("all", "total")}
+
+
+def write_images(folder: Path) -> None:
+    spec = find_spec("elpv_dataset")
+    assert spec is not None and spec.origin is not None
+    data = Path(spec.origin).parent / "data"
+    rows = pd.read_csv(data / "labels.csv", sep=r"\s+", names=["path", "probability", "type"])
+    for name, chosen in (
+        ("functional", rows[rows.probability == 0]),
+        ("defective", rows[rows.probability == 1]),
+    ):
+        (folder / name).mkdir(parents=True)
+        for path in chosen.path[:PER_CLASS]:
+            with Image.open(data / path) as image:
+                image.resize((48, 48)).save(folder / name / f"{Path(path).stem}.jpg", quality=95)
+    whole = next((folder / "functional").iterdir()).read_bytes()
+    (folder / "functional" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "functional" / "nothing.jpg").touch()
+    (folder / "defective" / "text.jpg").write_text("no image")
