@@ -13,13 +13,13 @@ from pathlib import Path
 
 import baseline
 import measuring
+import numpy as np
 import torch
-from material import CROP, CROP_FLIP, IMAGE, Photographs, Policy, photographs, strategy
-from table import Row, compared, spread
+import trainings
+from material import CROP, CROP_FLIP, IMAGE, Photographs, Transforms, photographs, strategy
+from table import RATE, Row, compared, spread
 
 from headstart.compute import devices
-from headstart.views import augmentation
-from headstart.views.batches import ImageBatches, Normalizer
 
 BATCH = 32
 CACHE_SIZE = 256
@@ -46,11 +46,10 @@ def measured(folder: Path, images: int, repeats: int) -> list[Row]:
             },
             repeats,
         )
-    rate = "images/s"
     crop, tutorial_crop = found["crop"], found["tutorial crop"]
     return [
-        compared("delivery, random resized crop", crop, tutorial_crop, 4.0, rate),
-        compared("delivery, crop and flip", found["flip"], found["tutorial flip"], 15.0, rate),
+        compared("delivery, random resized crop", crop, tutorial_crop, 4.0, RATE),
+        compared("delivery, crop and flip", found["flip"], found["tutorial flip"], 15.0, RATE),
         Row(
             "cache: epochs until it is repaid, random resized crop",
             epochs_to_repay(
@@ -76,24 +75,14 @@ def epochs_to_repay(build: float, ours: float, theirs: float) -> float:
     return build / (theirs - ours) if theirs > ours else float("inf")
 
 
-def headstart_rate(pictures: Photographs, policy: Policy) -> float:
+def headstart_rate(pictures: Photographs, transforms: Transforms) -> float:
     """Images per second over a few epochs."""
     device = devices.open_device("auto", torch.get_num_threads())
     cache, labels = pictures.open()
-    transforms = augmentation.training_transform(
-        strategy({"epochs": 1}, policy).augmentation, IMAGE
-    )
-    positions = torch.arange(len(cache)).numpy()
-    batches = ImageBatches(
-        cache,
-        {"train": positions, "val": positions[:1]},
-        {"train": labels, "val": labels[:1]},
-        {"train": transforms, "val": augmentation.evaluation_transform(IMAGE)},
-        Normalizer(IMAGE, device),
-        BATCH,
-        "uniform",
-        seed=0,
-    )
+    shown = strategy({"epochs": 1}, transforms, batch_size=BATCH)
+    positions = np.arange(len(cache))
+    chosen = trainings.examples(labels, positions, positions[:1])
+    batches = trainings.image_batches(cache, chosen, shown, IMAGE, device)
     started = time.perf_counter()
     seen = sum(len(images) for epoch in range(_EPOCHS) for images, _ in batches.train(epoch))
     return seen / (time.perf_counter() - started)

@@ -6,7 +6,6 @@ on batches that are on the device already, so that the step alone is left. parit
 what is learnt this way.
 """
 
-import tempfile
 import time
 from collections.abc import Iterator
 from itertools import islice
@@ -17,16 +16,13 @@ import baseline
 import measuring
 import numpy as np
 import torch
+import trainings
 from material import CROP, IMAGE, Photographs, photographs, strategy
-from table import Row, compared
-from torch import nn
+from table import RATE, Row, compared
 
 from headstart.compute import devices
 from headstart.models import backbones, layers, layouts
-from headstart.training import loop
-from headstart.training.checkpoints import ResumeFile
-from headstart.views import augmentation
-from headstart.views.batches import Batches, ImageBatches, Normalizer
+from headstart.views.batches import Batches
 
 BATCH = 32
 BARS = {"resnet18": 2.2, "tf_efficientnet_lite0": 3.0}
@@ -53,11 +49,11 @@ def _network_rows(pictures: Photographs, name: str, steps: int, repeats: int) ->
             },
             repeats,
         )
-    ours, unit = rates["headstart"], "images/s"
+    ours = rates["headstart"]
     above, below = f"full fine-tuning, {name}", f"training over the step's ceiling, {name}"
     return [
-        compared(f"{above}, 224 px", ours, rates["tutorial"], BARS[name], unit),
-        compared(below, ours, rates["ceiling"], CEILING_BAR, unit, "synthetic"),
+        compared(f"{above}, 224 px", ours, rates["tutorial"], BARS[name], RATE),
+        compared(below, ours, rates["ceiling"], CEILING_BAR, RATE, "synthetic"),
     ]
 
 
@@ -81,18 +77,10 @@ class Synthetic:
 def headstart_rate(pictures: Photographs, name: str, batch_size: int) -> float:
     device = devices.open_device("auto", torch.get_num_threads())
     cache, labels = pictures.open()
-    views = augmentation.training_transform(strategy(_PHASE, CROP).augmentation, IMAGE)
     positions = np.arange(len(cache))
-    batches = ImageBatches(
-        cache,
-        {"train": positions, "val": positions[:2]},
-        {"train": labels, "val": labels[:2]},
-        {"train": views, "val": augmentation.evaluation_transform(IMAGE)},
-        Normalizer(IMAGE, device),
-        batch_size,
-        "uniform",
-        seed=0,
-    )
+    chosen = trainings.examples(labels, positions, positions[:2])
+    shown = strategy(_PHASE, CROP, batch_size=batch_size)
+    batches = trainings.image_batches(cache, chosen, shown, IMAGE, device)
     return fit(name, batches, device)[-1]["images_per_second"]
 
 
@@ -109,19 +97,7 @@ def fit(
     torch.manual_seed(0)
     whole = backbones.create(name, "timm", 2)
     model = layouts.place(whole, device, whole.get_submodule(layers.head_name(whole)))
-    with tempfile.TemporaryDirectory() as folder:
-        progress = loop.fit(
-            model,
-            batches,
-            strategy(phase, CROP),
-            nn.functional.cross_entropy,
-            device,
-            0,
-            ResumeFile(Path(folder) / "resume.pt", ""),
-            lambda progress: None,
-            lambda progress: None,
-        )
-    return progress.history
+    return trainings.fit(model, batches, strategy(phase, CROP), device).history
 
 
 def tutorial_rate(

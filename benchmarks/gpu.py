@@ -2,7 +2,7 @@
 
 headstart's rate is the median over the epochs after the first in the history that `runs.train`
 writes, so that the fast paths are those that a run chooses for itself. The ceiling is
-`training.fit` on batches that are on the device already, its first epoch left out too. The tutorial
+`loop.fit` on batches that are on the device already, its first epoch left out too. The tutorial
 is the fp32 baseline with 4 loader workers, one epoch, its workers' start included. Images are 2,560
 photographs at 224 px with a random resized crop and a flip, in batches of 128.
 
@@ -23,14 +23,25 @@ import finetuning
 import measuring
 import pandas as pd
 import torch
-from material import CROP, ROOT, Photographs, photographs, run_files, strategy, training_files
-from table import Row, compared, number
+from material import (
+    CROP,
+    ROOT,
+    Photographs,
+    photographs,
+    run_files,
+    run_name,
+    strategy,
+    training_files,
+)
+from table import RATE, Row, compared, number
 
 from headstart import HeadstartError
 from headstart.compute import devices
 from headstart.data.cache import ImageCache
 from headstart.experiment import config, loading
-from headstart.training import features, inputs, runs
+from headstart.models.backbones import Prepared
+from headstart.training import features, runs
+from headstart.training.jobs import Job, TrainingFiles
 
 IMAGES, EVERY, BATCH, EPOCHS, REPEATS, WORKERS, SEEDS = 2560, 10, 128, 3, 5, 4, 5
 NETWORKS = ("resnet18", "resnet50")
@@ -62,7 +73,7 @@ def rows(folder: Path, device: devices.Device) -> list[Row]:
     return [*found, study_row(folder, files["resnet18"], device)]
 
 
-def _files(folder: Path, name: str, pictures: Photographs) -> inputs.TrainingFiles:
+def _files(folder: Path, name: str, pictures: Photographs) -> TrainingFiles:
     folder.mkdir()
     backbone = config.Backbone(name, "timm", "none")
     return training_files(folder, pictures, backbone, _IMAGE, EVERY)
@@ -72,7 +83,7 @@ def _network_rows(
     folder: Path,
     name: str,
     pictures: Photographs,
-    files: inputs.TrainingFiles,
+    files: TrainingFiles,
     device: devices.Device,
 ) -> list[Row]:
     numbers = count()
@@ -99,25 +110,24 @@ def _network_rows(
             {"headstart": headstart_rate, "ceiling": ceiling_rate, "tutorial": tutorial_rate},
             REPEATS,
         )
-    ours, unit = rates["headstart"], "images/s"
+    ours = rates["headstart"]
     below, above = f"training over the step's ceiling, {name}", f"full fine-tuning, {name}, 224 px"
     tutorial = f"tutorial, fp32, {WORKERS} workers"
     return [
-        compared(below, ours, rates["ceiling"], CEILING_BAR, unit, "synthetic"),
-        compared(above, ours, rates["tutorial"], TUTORIAL_BAR, unit, tutorial),
+        compared(below, ours, rates["ceiling"], CEILING_BAR, RATE, "synthetic"),
+        compared(above, ours, rates["tutorial"], TUTORIAL_BAR, RATE, tutorial),
     ]
 
 
 def run(
-    folder: Path, settings: config.Strategy, files: inputs.TrainingFiles, device: devices.Device
+    folder: Path, settings: config.Strategy, files: TrainingFiles, device: devices.Device
 ) -> None:
     """Train one run into model.safetensors, history.csv and run.json of a new folder."""
-    outputs = run_files(folder)
-    name = runs.RunName("bench", folder.name, 1.0, 0)
-    runs.train(name, settings, files, outputs, device.threads)
+    job = Job(run_name(folder.name), settings, files, run_files(folder))
+    runs.train(job, device.threads)
 
 
-def study_row(folder: Path, files: inputs.TrainingFiles, device: devices.Device) -> Row:
+def study_row(folder: Path, files: TrainingFiles, device: devices.Device) -> Row:
     preset = loading.load(ROOT / "config/experiments/hotdog.yaml")
     extracted = _extract(folder, preset, files, device)
     seconds = {}
@@ -140,19 +150,18 @@ def study_row(folder: Path, files: inputs.TrainingFiles, device: devices.Device)
 
 
 def _extract(
-    folder: Path, preset: config.Experiment, files: inputs.TrainingFiles, device: devices.Device
-) -> inputs.TrainingFiles:
+    folder: Path, preset: config.Experiment, files: TrainingFiles, device: devices.Device
+) -> TrainingFiles:
     """The same files with the preset's features beside them, as head_only needs them."""
     pooled, meta = folder / "pooled.npy", folder / "pooled.json"
     started = time.perf_counter()
     features.extract(
         ImageCache.open(files.images, files.index),
-        json.loads(files.backbone.read_text()),
-        files.weights,
+        Prepared.read(files.backbone, files.weights),
         preset.augmentation,
         preset.features.views,
         device,
         pooled,
     )
-    meta.write_text(json.dumps({"seconds": time.perf_counter() - started}))
+    features.write_cost(meta, time.perf_counter() - started, preset.features.views, device)
     return replace(files, features=pooled, features_meta=meta)

@@ -6,8 +6,6 @@ a number of epochs after which it is repaid. The guard is the largest difference
 loss curves.
 """
 
-import json
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +14,17 @@ from statistics import median
 import measuring
 import numpy as np
 import torch
+import trainings
 from material import Photographs, photographs, strategy
-from table import Row, compared, number
+from table import RATE, Row, compared, number
 from torch import nn
 
 from headstart.compute import devices
 from headstart.experiment import config
-from headstart.models import backbones, layouts, prefix
-from headstart.training import features, loop
-from headstart.training.checkpoints import ResumeFile
-from headstart.views import augmentation
-from headstart.views.batches import Batches, FeatureBatches, ImageBatches, Normalizer
+from headstart.models import backbones, layouts, tails
+from headstart.models.backbones import Prepared
+from headstart.training import prefix
+from headstart.views.batches import Batches, Examples, FeatureBatches, Sampling
 
 NETWORK, SIZE, BATCH, EPOCHS, STAGES = "resnet18", 224, 32, 2, 1
 BAR, CURVE_BAR = 2.0, 1e-3
@@ -35,8 +33,7 @@ BAR, CURVE_BAR = 2.0, 1e-3
 @dataclass(frozen=True)
 class Case:
     pictures: Photographs
-    description: Path
-    weights: Path
+    backbone: Prepared
     maps: Path
 
 
@@ -50,11 +47,10 @@ class Curve:
 
 def rows(folder: Path, quick: bool) -> list[Row]:
     pictures = photographs(folder, BATCH * (2 if quick else 4))
-    case = Case(pictures, folder / "b.json", folder / "w.safetensors", folder / "maps.npy")
+    description, weights = folder / "backbone.json", folder / "weights.safetensors"
     image = config.Image(SIZE, None, None, None, None, None)
-    backbones.prepare(
-        config.Backbone(NETWORK, "timm", "none"), image, case.description, case.weights
-    )
+    backbones.prepare(config.Backbone(NETWORK, "timm", "none"), image, description, weights)
+    case = Case(pictures, Prepared.read(description, weights), folder / "maps.npy")
     with measuring.process(measuring.HEADSTART) as side:
         found = measuring.interleaved(
             {
@@ -71,7 +67,7 @@ def rows(folder: Path, quick: bool) -> list[Row]:
     apart = np.subtract(found["cached"][0].losses, found["through"][0].losses)
     name = f"last stage of {NETWORK}, from cached maps"
     return [
-        compared(name, ours, theirs, BAR, "images/s", "recomputed, fp32 too"),
+        compared(name, ours, theirs, BAR, RATE, "recomputed, fp32 too"),
         Row(
             "last stage: epochs until the maps are repaid",
             median(found["extraction"]) / saved,
@@ -93,35 +89,24 @@ def rows(folder: Path, quick: bool) -> list[Row]:
 def extraction_seconds(case: Case) -> float:
     cache, _ = case.pictures.open()
     started = time.perf_counter()
-    features.extract_prefix(
-        cache, json.loads(case.description.read_text()), case.weights, STAGES, _fp32(), case.maps
-    )
+    prefix.extract(cache, case.backbone, STAGES, _fp32(), case.maps)
     return time.perf_counter() - started
 
 
 def cached(case: Case) -> Curve:
     model = _model(case).eval()
-    tail = prefix.tail(model, prefix.trained_names(model, STAGES), SIZE)
+    tail = tails.tail(model, tails.trained_names(model, STAGES), SIZE)
     assert tail is not None
     _, labels = case.pictures.open()
     maps = np.load(case.maps, mmap_mode="r")
-    batches = FeatureBatches(maps, *_parts(labels), _fp32(), BATCH, "uniform", 0)
+    batches = FeatureBatches(maps, _examples(labels), Sampling(BATCH, "uniform", 0), _fp32())
     return _fit(tail.train(), batches)
 
 
 def through(case: Case) -> Curve:
     cache, labels = case.pictures.open()
-    image = json.loads(case.description.read_text())["image"]
-    plain = augmentation.evaluation_transform(image)
-    batches = ImageBatches(
-        cache,
-        *_parts(labels),
-        {"train": plain, "val": plain},
-        Normalizer(image, _fp32()),
-        BATCH,
-        "uniform",
-        seed=0,
-    )
+    chosen, image = _examples(labels), case.backbone.image
+    batches = trainings.image_batches(cache, chosen, _strategy(), image, _fp32())
     return _fit(_model(case), batches)
 
 
@@ -130,27 +115,19 @@ def _fp32() -> devices.Device:
 
 
 def _model(case: Case) -> nn.Module:
-    description = json.loads(case.description.read_text())
-    return backbones.build(description, num_classes=2, weights_path=None, seed=0)
+    return backbones.build(case.backbone, num_classes=2, seed=0, init="random")
 
 
-def _parts(labels: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    rows = {"train": np.arange(len(labels)), "val": np.arange(2)}
-    return rows, {part: labels[positions] for part, positions in rows.items()}
+def _examples(labels: np.ndarray) -> Examples:
+    return trainings.examples(labels, np.arange(len(labels)), np.arange(2))
+
+
+def _strategy() -> config.Strategy:
+    phase = {"train": "last_k_stages", "stages": STAGES, "epochs": EPOCHS, "optimizer": "sgd"}
+    return strategy(phase, batch_size=BATCH)
 
 
 def _fit(model: nn.Module, batches: Batches) -> Curve:
-    phase = {"train": "last_k_stages", "stages": STAGES, "epochs": EPOCHS, "optimizer": "sgd"}
-    with tempfile.TemporaryDirectory() as folder:
-        history = loop.fit(
-            layouts.place(model, _fp32()),
-            batches,
-            strategy(phase),
-            nn.functional.cross_entropy,
-            _fp32(),
-            0,
-            ResumeFile(Path(folder) / "resume.pt", ""),
-            lambda progress: None,
-            lambda progress: None,
-        ).history
+    device = _fp32()
+    history = trainings.fit(layouts.place(model, device), batches, _strategy(), device).history
     return Curve(history[-1]["images_per_second"], [row["train_loss"] for row in history])

@@ -19,13 +19,14 @@ from headstart import HeadstartError, tracking
 from headstart.data import cache, manifest, sources
 from headstart.experiment import config, loading
 from headstart.models import backbones
-from headstart.training import inputs, runs
+from headstart.provenance import RunName
+from headstart.training.jobs import RunFiles, TrainingFiles
 
 ROOT = Path(__file__).parent.parent
-Policy = list[dict[str, Any]]
+Transforms = list[dict[str, Any]]
 
-CROP: Policy = [{"name": "random_resized_crop"}, {"name": "horizontal_flip"}]
-CROP_FLIP: Policy = [{"name": "random_crop", "padding": 0}, {"name": "horizontal_flip"}]
+CROP: Transforms = [{"name": "random_resized_crop"}, {"name": "horizontal_flip"}]
+CROP_FLIP: Transforms = [{"name": "random_crop", "padding": 0}, {"name": "horizontal_flip"}]
 IMAGE: dict[str, Any] = {
     "size": 224,
     "resize": 256,
@@ -46,7 +47,8 @@ class Photographs:
     def build_cache(self, size: int) -> None:
         """Decode the files into the cache on two threads, as the workflow's rule does."""
         table = manifest.read(self.files.parent / "manifest.csv")
-        cache.build(table, self.images, self.index, size, "bicubic", threads=2)
+        image = {"cache_size": size, "interpolation": "bicubic"}
+        cache.build(table, self.images, self.index, image, threads=2)
 
     def open(self) -> tuple[cache.ImageCache, np.ndarray]:
         """The cache and its images' class indices, int64 (n,)."""
@@ -83,7 +85,7 @@ def photographs(
 
 
 def strategy(
-    phase: dict[str, Any], augmentation: Policy | None = None, **training: Any
+    phase: dict[str, Any], augmentation: Transforms | None = None, **training: Any
 ) -> config.Strategy:
     """A strategy of one phase, with the schema's defaults for what is not given."""
     init = "pretrained" if phase.get("train") == "head" else "random"
@@ -101,9 +103,9 @@ def strategy(
 
 def training_files(
     folder: Path, pictures: Photographs, backbone: config.Backbone, image: config.Image, every: int
-) -> inputs.TrainingFiles:
+) -> TrainingFiles:
     """Everything that `runs.train` reads; one image in `every` is for validation."""
-    files = inputs.TrainingFiles(
+    files = TrainingFiles(
         backbone=folder / "backbone.json",
         weights=folder / "weights.safetensors",
         train_val=folder / "train_val.csv",
@@ -123,10 +125,14 @@ def training_files(
     return files
 
 
-def run_files(folder: Path) -> runs.RunFiles:
+def run_name(strategy: str) -> RunName:
+    return RunName("bench", strategy, fraction=1.0, split=0, seed=0)
+
+
+def run_files(folder: Path) -> RunFiles:
     """What a training writes, in a new folder of its own."""
     folder.mkdir()
-    return runs.RunFiles(
+    return RunFiles(
         folder / "model.safetensors",
         folder / "history.csv",
         folder / "run.json",

@@ -9,7 +9,6 @@ side's way. The interval resamples seeds and test images as headstart's verdict 
 end is held to the bar.
 """
 
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import baseline
 import measuring
 import numpy as np
 import torch
+import trainings
 from material import CROP, IMAGE, Photographs, photographs, strategy
 from table import Row, number
 from torch import nn
@@ -25,11 +25,10 @@ from torch.utils.data import DataLoader
 from headstart.compute import devices
 from headstart.experiment import config
 from headstart.models import backbones, layers, layouts, weights
-from headstart.training import loop, strategies
-from headstart.training.checkpoints import ResumeFile
+from headstart.training import strategies
 from headstart.verdict import statistics
 from headstart.views import augmentation
-from headstart.views.batches import ImageBatches, Normalizer, consecutive, image_batches
+from headstart.views.reader import consecutive
 
 NETWORK = "tf_efficientnet_lite0"
 IMAGES, TRAINED, SEEDS, BATCH, EPOCHS = 2624, 1000, 6, 32, 8
@@ -89,34 +88,14 @@ def headstart_right(pictures: Photographs, seed: int) -> np.ndarray:
     device = devices.open_device("auto", torch.get_num_threads())
     cache, labels = pictures.open()
     train, test = parts(len(cache))
-    trained = strategy(_PHASE, CROP)
-    plain, normalize = augmentation.evaluation_transform(_SMALL), Normalizer(_SMALL, device)
-    batches = ImageBatches(
-        cache,
-        {"train": train, "val": train[:BATCH]},
-        {"train": labels[train], "val": labels[train[:BATCH]]},
-        {"train": augmentation.training_transform(trained.augmentation, _SMALL), "val": plain},
-        normalize,
-        BATCH,
-        "uniform",
-        seed,
-    )
+    trained = strategy(_PHASE, CROP, batch_size=BATCH)
+    chosen = trainings.examples(labels, train, train[:BATCH])
+    batches = trainings.image_batches(cache, chosen, trained, _SMALL, device, seed)
     whole = network(seed)
     model = layouts.place(whole, device, whole.get_submodule(layers.head_name(whole)))
-    with tempfile.TemporaryDirectory() as folder:
-        loop.fit(
-            model,
-            batches,
-            trained,
-            nn.functional.cross_entropy,
-            device,
-            seed,
-            ResumeFile(Path(folder) / "resume.pt", ""),
-            lambda progress: None,
-            lambda progress: None,
-        )
-    order = consecutive(len(test), BATCH)
-    tested = image_batches(cache, test, order, plain, normalize)
+    trainings.fit(model, batches, trained, device, seed)
+    order, plain = consecutive(len(test), BATCH), augmentation.evaluation_transform(_SMALL)
+    tested = batches.reader.batches(test, order, plain)
     with layouts.autocast(device):
         return _answers(model, tested) == labels[test]
 

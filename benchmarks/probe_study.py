@@ -11,8 +11,6 @@ The guard: logits of a head on headstart's features against those of the same he
 model in eval mode, fed by timm's own preprocessing.
 """
 
-import json
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,17 +19,18 @@ import baseline
 import measuring
 import numpy as np
 import torch
+import trainings
 from material import Photographs, photographs, strategy
 from PIL import Image
-from table import Row, compared
+from table import SECONDS, Row, compared
 from torch import nn
 
 from headstart.compute import devices
 from headstart.experiment import config
 from headstart.models import backbones, layers, layouts
-from headstart.training import features, loop
-from headstart.training.checkpoints import ResumeFile
-from headstart.views.batches import FeatureBatches
+from headstart.models.backbones import Prepared
+from headstart.training import features
+from headstart.views.batches import FeatureBatches, Sampling
 
 NETWORK = "tf_efficientnet_lite0"
 SIZE, BATCH, EPOCHS, TRAIN, VAL = 224, 128, 10, 2000, 800
@@ -43,23 +42,20 @@ _CHECKED = 64
 
 @dataclass(frozen=True)
 class Study:
-    """The images of a part of an epoch, the backbone's files and where features go."""
+    """The images of a part of an epoch, the backbone and where features go."""
 
     pictures: Photographs
-    description: Path
-    weights: Path
+    backbone: Prepared
     features: Path
 
 
 def rows(folder: Path, quick: bool) -> list[Row]:
     share, repeats = (20, 2) if quick else (5, 5)
     pictures = photographs(folder, (TRAIN + VAL) // share)
-    study = Study(
-        pictures, folder / "backbone.json", folder / "weights.safetensors", folder / "pooled.npy"
-    )
+    description, weights = folder / "backbone.json", folder / "weights.safetensors"
     image = config.Image(SIZE, None, None, None, None, None)
-    backbone = config.Backbone(NETWORK, "timm", "bundled")
-    backbones.prepare(backbone, image, study.description, study.weights)
+    backbones.prepare(config.Backbone(NETWORK, "timm", "bundled"), image, description, weights)
+    study = Study(pictures, Prepared.read(description, weights), folder / "pooled.npy")
     with (
         measuring.process(measuring.HEADSTART) as headstart,
         measuring.process(measuring.TUTORIAL) as tutorial,
@@ -84,18 +80,16 @@ def rows(folder: Path, quick: bool) -> list[Row]:
             [e + h for e, h in zip(extraction, seconds["heads"], strict=True)],
             [runs * EPOCHS * epoch for epoch in epochs],
             STUDY_BAR,
-            "s",
+            SECONDS,
             against,
-            lower=True,
         ),
         compared(
             "one head_only run",
             [e + h for e, h in zip(extraction, seconds["head"], strict=True)],
             [EPOCHS * epoch for epoch in epochs],
             SINGLE_BAR,
-            "s",
+            SECONDS,
             against,
-            lower=True,
         ),
         Row(
             "largest difference of a logit from the naive model's",
@@ -133,9 +127,8 @@ def division(images: int) -> dict[str, np.ndarray]:
 def extraction_seconds(study: Study) -> float:
     device = devices.open_device("auto", torch.get_num_threads())
     cache, _ = study.pictures.open()
-    description = json.loads(study.description.read_text())
     started = time.perf_counter()
-    features.extract(cache, description, study.weights, [], 1, device, study.features)
+    features.extract(cache, study.backbone, [], 1, device, study.features)
     return time.perf_counter() - started
 
 
@@ -159,28 +152,17 @@ def train_heads(
         labels: class indices (n,).
     """
     device = devices.open_device("auto", torch.get_num_threads())
-    rows = division(len(labels))
-    parts = {part: labels[positions] for part, positions in rows.items()}
+    chosen = trainings.examples(labels, **division(len(labels)))
     found = []
     for seed in seeds:
         for rate in rates:
             torch.manual_seed(seed)
-            model = nn.Sequential()
-            model.add_module("head", layers.new_head(pooled.shape[2], 2))
-            batches = FeatureBatches(pooled, rows, parts, device, BATCH, "uniform", seed)
-            with tempfile.TemporaryDirectory() as folder:
-                progress = loop.fit(
-                    layouts.place(model, device, model.get_submodule("head")),
-                    batches,
-                    strategy({"train": "head", "epochs": EPOCHS, "lr": rate}),
-                    nn.functional.cross_entropy,
-                    device,
-                    seed,
-                    ResumeFile(Path(folder) / "resume.pt", ""),
-                    lambda progress: None,
-                    lambda progress: None,
-                )
-            found.append(progress.best_model)
+            head = nn.Sequential()
+            head.add_module("head", layers.new_head(pooled.shape[2], 2))
+            model = layouts.place(head, device, head.get_submodule("head"))
+            batches = FeatureBatches(pooled, chosen, Sampling(BATCH, "uniform", seed), device)
+            trained = strategy({"train": "head", "epochs": EPOCHS, "lr": rate}, batch_size=BATCH)
+            found.append(trainings.fit(model, batches, trained, device, seed).best_model)
     return found
 
 
@@ -199,8 +181,7 @@ def naive_logits(study: Study, paths: list[Path], head: dict[str, torch.Tensor])
     """Logits (n, 2) of the whole model in eval mode, one image after the other, fp32."""
     from timm.data import create_transform, resolve_model_data_config
 
-    description = json.loads(study.description.read_text())
-    model = backbones.build(description, 2, study.weights, seed=0)
+    model = backbones.build(study.backbone, 2, seed=0)
     model.get_submodule(layers.head_name(model)).load_state_dict(
         {name.removeprefix("head."): value for name, value in head.items()}
     )

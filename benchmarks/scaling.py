@@ -20,17 +20,19 @@ import measuring
 import numpy as np
 import pandas as pd
 import torch
+import trainings
+from material import strategy
 from PIL import Image
 from scipy import stats
 from table import Row, number
 
 from headstart.compute import devices
 from headstart.data import cache, splits
+from headstart.data import manifest as manifests
 from headstart.experiment import config
 from headstart.models import backbones
+from headstart.models.backbones import Prepared
 from headstart.training import features
-from headstart.views import augmentation
-from headstart.views.batches import ImageBatches, Normalizer
 
 SIZE, BATCH, CLASSES = 32, 128, 10
 NETWORK = "test_resnet"
@@ -116,13 +118,15 @@ def write_images(folder: Path, count: int) -> pd.DataFrame:
         path.write_bytes(buffer.getvalue())
         digest = hashlib.sha256(buffer.getvalue()).hexdigest()
         records.append((path.name, str(path), digest, "ok"))
-    return pd.DataFrame(records, columns=["id", "path", "sha256", "status"])
+    known = pd.DataFrame(records, columns=["id", "path", "sha256", "status"])
+    return known.reindex(columns=manifests.COLUMNS)
 
 
 def cache_seconds(folder: Path, manifest: pd.DataFrame) -> float:
     folder.mkdir()
+    image = {"cache_size": SIZE, "interpolation": "bilinear"}
     started = time.perf_counter()
-    cache.build(manifest, folder / "images.bin", folder / "index.csv", SIZE, "bilinear", threads=2)
+    cache.build(manifest, folder / "images.bin", folder / "index.csv", image, threads=2)
     return time.perf_counter() - started
 
 
@@ -132,9 +136,9 @@ def feature_seconds(folder: Path) -> float:
     backbones.prepare(config.Backbone(NETWORK, "timm", "none"), image, description, weights)
     images = cache.ImageCache.open(folder / "images.bin", folder / "index.csv")
     device = devices.open_device("auto", torch.get_num_threads())
-    settings = json.loads(description.read_text())
+    backbone = Prepared.read(description, weights)
     started = time.perf_counter()
-    features.extract(images, settings, weights, [], 1, device, folder / "pooled.npy")
+    features.extract(images, backbone, [], 1, device, folder / "pooled.npy")
     return time.perf_counter() - started
 
 
@@ -144,18 +148,9 @@ def training_cost(folder: Path) -> tuple[float, float, float]:
     image = json.loads((folder / "backbone.json").read_text())["image"]
     images = cache.ImageCache.open(folder / "images.bin", folder / "index.csv")
     rows = np.arange(len(images))
-    labels = rows % 2
-    plain = augmentation.evaluation_transform(image)
-    batches = ImageBatches(
-        images,
-        {"train": rows, "val": rows[:BATCH]},
-        {"train": labels, "val": labels[:BATCH]},
-        {"train": plain, "val": plain},
-        Normalizer(image, device),
-        BATCH,
-        "uniform",
-        seed=0,
-    )
+    chosen = trainings.examples(rows % 2, rows, rows[:BATCH])
+    shown = strategy({"epochs": 1}, batch_size=BATCH)
+    batches = trainings.image_batches(images, chosen, shown, image, device)
     history = finetuning.fit(NETWORK, batches, device)
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     peak, private = (1024.0 * int(status[name].split()[0]) for name in ("VmHWM", "RssAnon"))
@@ -173,6 +168,7 @@ def split_row() -> Row:
             "sha256": [f"{original:064x}" for original in originals],
             "status": "ok",
             "split": "",
+            "group": "",
         }
     )
     started = time.perf_counter()

@@ -19,12 +19,20 @@ from pathlib import Path
 
 import measuring
 import torch
-from material import CROP, Photographs, photographs, run_files, strategy, training_files
-from table import Row, compared
+from material import (
+    CROP,
+    Photographs,
+    photographs,
+    run_files,
+    run_name,
+    strategy,
+    training_files,
+)
+from table import SECONDS, SHARE, Row, compared
 
 from headstart import HeadstartError
 from headstart.experiment import config
-from headstart.training import inputs, runs
+from headstart.training.jobs import Job, TrainingFiles
 
 SIZE, EPOCHS, EVERY, IMAGES = 64, 25, 6, 300
 _HERE = Path(__file__).parent
@@ -51,14 +59,13 @@ def rows(folder: Path, quick: bool) -> list[Row]:
     outside = {name: [wall - step for wall, step in measured] for name, measured in parts.items()}
     name = f"small job ({epochs} epochs), share outside the step"
     return [
-        compared(name, shares["headstart"], shares["tutorial"], 5.0, "%", lower=True),
+        compared(name, shares["headstart"], shares["tutorial"], 5.0, SHARE),
         compared(
             f"small job ({epochs} epochs), seconds outside the step",
             outside["headstart"],
             outside["tutorial"],
             None,
-            "s",
-            lower=True,
+            SECONDS,
         ),
     ]
 
@@ -77,18 +84,11 @@ def _split_files(pictures: Photographs) -> None:
         shutil.copy(pictures.files / image, target)
 
 
-def headstart_job(folder: Path, files: inputs.TrainingFiles, epochs: int) -> tuple[float, float]:
+def headstart_job(folder: Path, files: TrainingFiles, epochs: int) -> tuple[float, float]:
     """Seconds of the whole process and of its steps."""
-    outputs = run_files(folder)
     phase = {"epochs": epochs, "optimizer": "sgd", "lr": 1e-3, "momentum": 0.9}
-    arguments = (
-        runs.RunName("bench", "small", 1.0, 0),
-        strategy(phase, CROP),
-        files,
-        outputs,
-        torch.get_num_threads(),
-    )
-    (folder / "arguments").write_bytes(pickle.dumps(arguments))
+    job = Job(run_name("small"), strategy(phase, CROP), files, run_files(folder))
+    (folder / "arguments").write_bytes(pickle.dumps((job, torch.get_num_threads())))
     command = ["headstart_job.py", str(folder / "arguments")]
     return _timed(command, folder / "step", measuring.HEADSTART)
 

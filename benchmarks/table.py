@@ -36,27 +36,33 @@ class Row:
         return f"| {' | '.join(cells)} |"
 
 
+@dataclass(frozen=True)
+class Unit:
+    """A unit of measurements; `lower` says that the smaller of two is the better one."""
+
+    name: str
+    lower: bool = False
+
+
+RATE, SECONDS, SHARE = Unit("images/s"), Unit("s", lower=True), Unit("%", lower=True)
+
+
 def compared(
     name: str,
     ours: Sequence[float],
     theirs: Sequence[float],
     bar: float | None,
-    unit: str,
+    unit: Unit,
     against: str = "tutorial",
-    lower: bool = False,
 ) -> Row:
-    """How many times better the median of `ours` is than that of `theirs`.
-
-    Args:
-        lower: whether the smaller of two measurements is the better one, as of seconds.
-    """
+    """How many times better the median of `ours` is than that of `theirs`."""
     ratio = statistics.median(ours) / statistics.median(theirs)
     return Row(
         name,
-        1 / ratio if lower else ratio,
+        1 / ratio if unit.lower else ratio,
         bar,
-        spread(ours, unit),
-        f"{spread(theirs, unit)} ({against})",
+        spread(ours, unit.name),
+        f"{spread(theirs, unit.name)} ({against})",
     )
 
 

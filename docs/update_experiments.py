@@ -24,7 +24,8 @@ def rows(experiment: Path) -> list[str]:
     """One line per strategy of a finished experiment."""
     lines = []
     for row in pd.read_csv(experiment / "comparison/summary.csv").itertuples():
-        run = next(experiment.glob(f"runs/{row.strategy}/fraction-{row.fraction}/seed-*/run.json"))
+        runs = f"runs/{row.strategy}/fraction-{row.fraction}/split-*/seed-*/run.json"
+        run = next(experiment.glob(runs))
         backbone = json.loads(run.read_text())["settings"]["backbone"]
         share = "" if row.fraction == 1 else f" on {row.fraction:.0%} of train"
         cells = [

@@ -11,7 +11,7 @@ from headstart.verdict.words import verdict_table
 
 ROOT = Path(__file__).parent.parent
 COMPARISON = ROOT / "results/elpv/comparison"
-RUN = ROOT / "results/elpv/runs/full/fraction-1.0/seed-0/run.json"
+RUN = ROOT / "results/elpv/runs/full/fraction-1.0/split-0/seed-0/run.json"
 
 
 def verdict_block() -> str:

@@ -14,12 +14,12 @@ import parity  # noqa: E402
 import pipeline  # noqa: E402
 import scaling  # noqa: E402
 import small_job  # noqa: E402
-from table import Row, compared  # noqa: E402
+from table import RATE, SECONDS, Row, compared  # noqa: E402
 
 
 def test_a_missed_bar_is_marked_and_fails_the_run():
-    fast = compared("fast", [30.0, 10.0, 20.0], [4.0, 5.0, 6.0], 4.0, "images/s")
-    slow = compared("slow", [3.0, 2.0, 1.0], [1.0, 1.0, 1.0], 2.5, "images/s")
+    fast = compared("fast", [30.0, 10.0, 20.0], [4.0, 5.0, 6.0], 4.0, RATE)
+    slow = compared("slow", [3.0, 2.0, 1.0], [1.0, 1.0, 1.0], 2.5, RATE)
     assert (fast.value, slow.value) == (4.0, 2.0)
     assert fast.met and not slow.met
     assert fast.line().endswith("| yes |") and slow.line().endswith("| **no** |")
@@ -27,7 +27,7 @@ def test_a_missed_bar_is_marked_and_fails_the_run():
 
 
 def test_fewer_seconds_are_better_and_some_bars_bound_from_above():
-    assert compared("s", [2.0], [8.0], 3.0, "s", lower=True).value == 4.0
+    assert compared("s", [2.0], [8.0], 3.0, SECONDS).value == 4.0
     assert not Row("share", 0.2, 0.15, "", "", at_most=True).met
     assert Row("share", 0.1, 0.15, "", "", at_most=True).met
     assert Row("shown only", 99.0, None, "", "", at_most=True).met

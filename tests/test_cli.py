@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,28 +73,44 @@ def test_check_describes_a_good_experiment(project):
 
 
 @pytest.mark.parametrize(
-    ("changes", "parts"),
+    ("changes", "line", "parts"),
     [
-        ({"seeds": [0, 0]}, ["tiny.yaml: seeds is [0, 0]"]),
-        ({"backbone": {"name": "resnet_18"}}, ["backbone.name is 'resnet_18'", "resnet18"]),
-        ({"backbone": {"weights": "mine.pt"}}, ["backbone.weights is 'mine.pt'", "not a file"]),
-        ({"backbone": {"name": "resnet18"}}, ["backbone.weights is 'bundled'", "resnet18"]),
-        ({"dataset": {"source": "folder", "path": "nowhere"}}, ["tiny.yaml", "nowhere"]),
+        ({"seeds": [0, 0]}, "seeds:", ["seeds is [0, 0]"]),
+        (
+            {"backbone": {"name": "resnet_18"}},
+            "name: resnet_18",
+            ["backbone.name is 'resnet_18'", "resnet18"],
+        ),
+        (
+            {"backbone": {"weights": "mine.pt"}},
+            "weights: mine.pt",
+            ["backbone.weights is 'mine.pt'", "not a file"],
+        ),
+        (
+            {"backbone": {"name": "resnet18"}},
+            "backbone:",
+            ["backbone.weights is 'bundled'", "resnet18"],
+        ),
+        ({"dataset": {"source": "folder", "path": "nowhere"}}, "path: nowhere", ["nowhere"]),
         (
             {"dataset": {"source": "folder", "path": "images", "split": {"val": 0.001}}},
-            ["tiny.yaml", "dataset.split.val"],
+            "val: 0.001",
+            ["dataset.split.val"],
         ),
     ],
 )
 def test_check_refuses_a_broken_experiment_in_one_line(
-    project, monkeypatch, capsys, changes, parts
+    project, monkeypatch, capsys, changes, line, parts
 ):
+    """Which begins with the file and the line of what is wrong, or of what is around it."""
     monkeypatch.chdir(project)
     write(project, **changes)
     assert cli.main(["check", "tiny.yaml"]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("error: tiny.yaml: ") and captured.err.count("\n") == 1
+    place = re.match(r"error: tiny\.yaml:(\d+): ", captured.err)
+    assert place is not None and captured.err.count("\n") == 1, captured.err
+    assert Path("tiny.yaml").read_text().splitlines()[int(place[1]) - 1].strip() == line
     assert [part for part in parts if part not in captured.err] == [], captured.err
 
 

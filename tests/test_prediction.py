@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from headstart.data.cache import ImageCache
 from headstart.data.cache import build as build_cache
 from headstart.experiment import config
 from headstart.models import backbones
+from headstart.models.backbones import Prepared
 from headstart.report.figures import prediction as figures
 
 CLASSES = ["リンゴ", "사과", "苹果"]
@@ -42,12 +44,12 @@ def add_run(
     loss: str = "cross_entropy",
 ) -> None:
     """A run folder that shares one model; `val` has (accuracy, loss) of each epoch."""
-    folder = experiment / f"runs/{strategy}/fraction-{fraction}/seed-{seed}"
+    folder = experiment / f"runs/{strategy}/fraction-{fraction}/split-0/seed-{seed}"
     folder.mkdir(parents=True)
     os.link(experiment / "model.safetensors", folder / "model.safetensors")
     description = json.loads((experiment / "backbone/config.json").read_text())
     settings = {"backbone": description, "strategy": {"training": {"loss": loss}}}
-    name = {"strategy": strategy, "fraction": fraction, "seed": seed}
+    name = {"strategy": strategy, "fraction": fraction, "split": 0, "seed": seed}
     made = name | {"best_epoch": best_epoch, "settings": settings}
     (folder / "run.json").write_text(json.dumps(made))
     history = pd.DataFrame(val, columns=["val_accuracy", "val_loss"])
@@ -65,8 +67,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny = root / "results/tiny"
     backbone = tiny / "backbone"
     backbones.prepare(BACKBONE, SMALL, backbone / "config.json", backbone / "weights.safetensors")
-    description = json.loads((backbone / "config.json").read_text())
-    model = backbones.build(description, 3, backbone / "weights.safetensors", seed=0)
+    prepared = Prepared.read(backbone / "config.json", backbone / "weights.safetensors")
+    model = backbones.build(prepared, 3, seed=0)
     save_file(model.state_dict(), tiny / "model.safetensors")
     add_run(tiny, "full", 0, [(0.5, 0.9), (0.7, 0.8)], best_epoch=2)
     add_run(tiny, "full", 1, [(0.8, 0.6), (0.6, 0.1)], best_epoch=1)
@@ -95,7 +97,7 @@ def predict(*arguments: str | Path) -> int:
 
 def classifier(strategy: str) -> prediction.Classifier:
     tiny = Path("results/tiny")
-    return prediction.trained(tiny, tiny / f"runs/{strategy}/fraction-1.0/seed-0")
+    return prediction.trained(tiny, tiny / f"runs/{strategy}/fraction-1.0/split-0/seed-0")
 
 
 @pytest.mark.parametrize("strategy", ["full", "head_only"])
@@ -106,11 +108,11 @@ def test_files_are_classified_as_evaluation_classifies_them(strategy, tmp_path, 
     table = manifest.build(pd.DataFrame(names, dtype="str"))
     model = classifier(strategy)
     pixels, index = tmp_path / "images.bin", tmp_path / "index.csv"
-    build_cache(table, pixels, index, model.image["cache_size"], model.image["interpolation"])
+    build_cache(table, pixels, index, model.image)
     cache = ImageCache.open(pixels, index)
-    expected = prediction.probabilities(model.model, cache, ids, model.image, model.loss, cpu)
+    expected = prediction.probabilities(model, cache, ids, cpu)
     monkeypatch.setattr(prediction, "_CACHED", 3)
-    scores = prediction.classify(classifier(strategy), paths)
+    scores = prediction.classify(classifier(strategy), paths).scores
     assert scores.dtype == np.float32 and scores.shape == (6, 3)
     assert np.allclose(scores, expected, atol=1e-5)
     assert np.allclose(scores.sum(1), 1, atol=1e-5)
@@ -157,10 +159,10 @@ def test_the_seed_is_the_best_on_val_of_the_leaders_largest_fraction(capsys):
 @pytest.mark.parametrize(
     ("strategy", "fraction", "seed", "chosen"),
     [
-        ("head_only", None, None, "head_only/fraction-1.0/seed-0"),
-        (None, None, 1, "full/fraction-1.0/seed-1"),
-        (None, None, 3, "full/fraction-0.1/seed-3"),
-        (None, 0.1, None, "full/fraction-0.1/seed-3"),
+        ("head_only", None, None, "head_only/fraction-1.0/split-0/seed-0"),
+        (None, None, 1, "full/fraction-1.0/split-0/seed-1"),
+        (None, None, 3, "full/fraction-0.1/split-0/seed-3"),
+        (None, 0.1, None, "full/fraction-0.1/split-0/seed-3"),
     ],
 )
 def test_a_given_choice_is_kept(strategy, fraction, seed, chosen):
@@ -198,6 +200,33 @@ def test_every_kind_of_image_is_classified(tmp_path, capsys):
     assert rows[0]["predictions"] == rows[1]["predictions"] == rows[2]["predictions"]
 
 
+def test_a_sixteen_bit_picture_is_as_bright_as_in_training(tmp_path, monkeypatch, home, cpu):
+    dark = np.random.default_rng(0).integers(0, 300, (40, 40), dtype=np.uint16)
+    names = ["dark.png", "bright.png"]
+    for name, pixels in zip(names, (dark, dark * 200), strict=True):
+        Image.fromarray(pixels).save(tmp_path / name)
+    listing = pd.DataFrame({"id": names, "label": ["a", "b"], "split": ""}, dtype="str")
+    table = manifest.build(listing.assign(path=[str(tmp_path / name) for name in names]))
+    experiment = tmp_path / "results/tiny"
+    shutil.copytree(home / "results/tiny", experiment)
+    table.to_csv(experiment / "manifest.csv", index=False)
+    run = experiment / "runs/full/fraction-1.0/split-0/seed-0"
+    model = prediction.trained(experiment, run)
+    assert model.ranges == {"I;16": (0, 65535)}
+
+    build_cache(table, tmp_path / "images.bin", tmp_path / "index.csv", model.image)
+    cache = ImageCache.open(tmp_path / "images.bin", tmp_path / "index.csv")
+    expected = prediction.probabilities(model, cache, ["dark.png"], cpu)
+    alone = prediction.classify(prediction.trained(experiment, run), [tmp_path / "dark.png"])
+    assert np.allclose(alone.scores, expected, atol=1e-5)
+    assert prediction.thumbnail(tmp_path / "dark.png", alone.ranges).max() <= 1
+
+    other = prediction.classify(classifier("full"), [tmp_path / "dark.png"])  # knows of no range
+    assert other.ranges == {"I;16": (0, 1023)} and not np.allclose(
+        other.scores, expected, atol=1e-3
+    )
+
+
 def test_plot_draws_a_row_per_image_in_any_script(tmp_path, capsys, caplog):
     target = tmp_path / "new" / "out.png"
     assert predict("photos", "--plot", target) == 0
@@ -228,7 +257,8 @@ def test_long_names_leave_room_for_the_bars(tmp_path):
     [
         (["photos/0.png", "no.png", "nor/this"], "no such image: no.png, nor/this"),
         (["results"], "no such image: results (a folder without images)"),
-        (["photos/notes.txt", "photos/.hidden.png"], "notes.txt (not an image), photos/.hidden"),
+        (["photos/notes.txt"], "photos/notes.txt: not an image"),
+        (["photos/0.png", ""], "IMAGE is empty; give an image file or a folder of images"),
         (["photos/0.png", "--experiment", "x"], "no experiment 'x' under results/; there are: beg"),
         (["photos/0.png", "--experiment", "begun"], "'begun' is not finished: it has no trained"),
         (["photos/0.png", "--strategy", "x"], "strategy 'x'; there are: full, head_only"),

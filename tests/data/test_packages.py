@@ -18,7 +18,7 @@ def elpv() -> config.Dataset:
 
 def test_elpv_lists_without_importing_the_package(elpv):
     listing = sources.list_images(elpv)
-    assert listing.columns.tolist() == ["id", "path", "label", "split"]
+    assert listing.columns.tolist() == ["id", "path", "label", "split", "group"]
     assert listing["label"].value_counts().to_dict() == {"functional": 1803, "defective": 821}
     assert listing["id"][0] == "data/images/cell0001.png"
     assert all(map(os.path.isfile, listing["path"]))

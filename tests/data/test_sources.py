@@ -1,6 +1,5 @@
 """Archives as sources: fetched and unpacked once, the classes found wherever they are."""
 
-import functools
 import hashlib
 import time
 import zipfile
@@ -24,7 +23,7 @@ from headstart.data import archives, sources
 )
 def test_classes_are_found_below_wrapping_folders(tmp_path, make_dataset, pack, names):
     archive = pack(tmp_path / "a.zip", *names)
-    listing = sources.fetch(make_dataset("archive", address=str(archive)), tmp_path / "d")
+    listing = sources.fetch(make_dataset("archive", address=str(archive)), tmp_path / "d").table
     assert listing["id"].tolist() == ["cat/1.jpg", "dog/2.JPG"]
     assert Path(listing["path"][0]).read_text().endswith("cat/1.jpg")
 
@@ -32,7 +31,7 @@ def test_classes_are_found_below_wrapping_folders(tmp_path, make_dataset, pack, 
 def test_parts_in_an_archive(tmp_path, make_dataset, pack):
     names = ["set/train/cat/1.jpg", "set/train/dog/1.jpg", "set/val/cat/1.jpg", "set/doc/x.pdf"]
     given = make_dataset("archive", address=pack(tmp_path / "a.zip", *names).as_uri())
-    listing = sources.fetch(given, tmp_path / "d")
+    listing = sources.fetch(given, tmp_path / "d").table
     assert listing["split"].tolist() == ["train", "train", "val"]
     assert listing["id"][2] == "val/cat/1.jpg"
 
@@ -59,7 +58,10 @@ def test_archives_that_are_ambiguous_list_what_was_found(
 def test_folder_inside_the_archive(tmp_path, make_dataset, pack, mistake):
     names = ["x/cat/1.jpg", "x/dog/1.jpg", "y/cat/1.jpg", "y/deep/er/1.jpg"]
     address = str(pack(tmp_path / "a.zip", *names))
-    fetch = functools.partial(sources.fetch, folder=tmp_path / "d")
+
+    def fetch(dataset):
+        return sources.fetch(dataset, tmp_path / "d").table
+
     assert len(fetch(make_dataset("archive", address=address, folder="x"))) == 2
     assert len(fetch(make_dataset("archive", address=address, folder="./y/"))) == 2
     assert set(fetch(make_dataset("archive", address=address, folder="."))["label"]) == {"x", "y"}
@@ -81,7 +83,7 @@ def test_chinese_classes_zipped_on_windows(tmp_path, make_dataset):
     for name, stand_in in classes.items():
         data = data.replace(f"{stand_in}/1.jpg".encode(), f"{name}/1.jpg".encode("gbk"))
     path.write_bytes(data)
-    listing = sources.fetch(make_dataset("archive", address=str(path)), tmp_path / "d")
+    listing = sources.fetch(make_dataset("archive", address=str(path)), tmp_path / "d").table
     assert set(listing["label"]) == set(classes)
 
 
@@ -91,11 +93,11 @@ def test_an_archive_is_fetched_and_unpacked_once(tmp_path, make_dataset, pack, m
     digest = hashlib.sha1(archive.read_bytes()).hexdigest()
     given = make_dataset("archive", address=f"{address}/a.zip", hash=digest)
     mark = sources.fingerprint(given)
-    listing = sources.fetch(given, tmp_path / "d")
+    listing = sources.fetch(given, tmp_path / "d").table
     archive.unlink()
     for path in (tmp_path / "d").glob("*/a.zip"):
         path.unlink()
-    assert sources.fetch(given, tmp_path / "d").equals(listing)
+    assert sources.fetch(given, tmp_path / "d").table.equals(listing)
     assert sources.fingerprint(given) == mark
     other = make_dataset("archive", address=f"{address}/a.zip", hash="0" * 40)
     assert sources.fingerprint(other) != mark
@@ -113,7 +115,7 @@ def test_jobs_at_the_same_time_unpack_once(tmp_path, monkeypatch, make_dataset, 
 
     monkeypatch.setattr(archives, "extract", slowly)
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: sources.fetch(given, tmp_path / "d"), range(4)))
+        found = list(pool.map(lambda _: sources.fetch(given, tmp_path / "d").table, range(4)))
     assert len(unpacked) == 1 and all(listing.equals(found[0]) for listing in found)
 
 
@@ -125,7 +127,7 @@ def test_a_first_download_that_is_no_archive_is_not_trusted(
     given = make_dataset("archive", address=f"{address}/a.zip")
     assert "neither a zip nor a tar" in mistake(sources.fetch, given, tmp_path / "d")
     pack(folder / "a.zip", "cat/1.jpg", "dog/1.jpg")
-    assert len(sources.fetch(given, tmp_path / "d")) == 2
+    assert len(sources.fetch(given, tmp_path / "d").table) == 2
 
 
 def test_a_local_archive_that_changes_is_unpacked_anew(tmp_path, make_dataset, pack, mistake):
@@ -133,7 +135,7 @@ def test_a_local_archive_that_changes_is_unpacked_anew(tmp_path, make_dataset, p
     assert "does not exist" in mistake(sources.check_address, given)
     pack(tmp_path / "a.zip", "cat/1.jpg", "dog/1.jpg")
     mark = sources.fingerprint(given)
-    assert len(sources.fetch(given, tmp_path / "d")) == 2
+    assert len(sources.fetch(given, tmp_path / "d").table) == 2
     pack(tmp_path / "a.zip", "cat/1.jpg", "dog/1.jpg", "dog/2.jpg")
     assert sources.fingerprint(given) != mark
-    assert len(sources.fetch(given, tmp_path / "d")) == 3
+    assert len(sources.fetch(given, tmp_path / "d").table) == 3

@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import save_file
 
 from headstart.data.cache import ImageCache
-from headstart.models import backbones, layouts
-from headstart.training import features
+from headstart.models import backbones, layers, layouts
+from headstart.models.backbones import Prepared
+from headstart.training import features, stages
 
 IMAGE = {
     "size": 32,
@@ -30,19 +31,19 @@ def cache(tmp_path: Path) -> ImageCache:
     return ImageCache.open(tmp_path / "images.bin", tmp_path / "index.csv")
 
 
-def hooked(model: torch.nn.Module, layers: list[str], images: torch.Tensor) -> list[np.ndarray]:
-    """What the layers put out, averaged over positions."""
+def hooked(model: torch.nn.Module, names: list[str], images: torch.Tensor) -> list[np.ndarray]:
+    """What the named layers put out, averaged over positions."""
     seen: dict[str, torch.Tensor] = {}
-    for layer in layers:
-        module = model.get_submodule(layer)
-        module.register_forward_hook(lambda _, __, output, k=layer: seen.update({k: output}))
+    for name in names:
+        module = model.get_submodule(name)
+        module.register_forward_hook(lambda _, __, output, k=name: seen.update({k: output}))
     with torch.no_grad():
         model.eval()(images)
-    return [(x.mean((2, 3)) if x.ndim == 4 else x).numpy() for x in map(seen.get, layers)]
+    return [(x.mean((2, 3)) if x.ndim == 4 else x).numpy() for x in map(seen.get, names)]
 
 
 @pytest.mark.parametrize(
-    ("library", "name", "layers", "pooling"),
+    ("library", "name", "hooks", "pooling"),
     [
         ("timm", "resnet10t", ["layer1", "layer2", "layer3"], "global_pool"),
         ("timm", "test_efficientnet", ["blocks.0", "blocks.1", "blocks.2"], "global_pool"),
@@ -51,7 +52,7 @@ def hooked(model: torch.nn.Module, layers: list[str], images: torch.Tensor) -> l
     ],
 )
 def test_stages_are_what_hooks_on_the_layers_see(
-    tmp_path, cache, cpu, library, name, layers, pooling
+    tmp_path, cache, cpu, library, name, hooks, pooling
 ):
     torch.manual_seed(0)
     model = backbones.create(name, library, 2)
@@ -62,13 +63,14 @@ def test_stages_are_what_hooks_on_the_layers_see(
     head = model.get_submodule(layers.head_name(model))
     description = {"name": name, "library": library, "image": IMAGE}
     description["num_features"] = head.in_features
-    features.extract_stages(cache, description, tmp_path / "w.safetensors", cpu, tmp_path / "out")
+    backbone = Prepared(description, tmp_path / "w.safetensors")
+    stages.extract(cache, backbone, cpu, tmp_path / "out")
     assert (tmp_path / "out/ids.txt").read_text().split() == cache.ids
     files = sorted((tmp_path / "out").glob("*.npy"))
     made = [np.load(file) for file in files]
     assert len(made) == len(layers.stages(model))
     images = torch.stack([torch.from_numpy(cache[i].copy()).permute(2, 0, 1) for i in range(N)])
-    expected = hooked(model, [*layers, pooling], (images / 255 - 0.5) / 0.5)
+    expected = hooked(model, [*hooks, pooling], (images / 255 - 0.5) / 0.5)
     for wanted in expected[:-1]:
         matches = [
             stage.shape == wanted.shape and np.allclose(stage, wanted, 1e-3, 1e-4) for stage in made
@@ -78,7 +80,7 @@ def test_stages_are_what_hooks_on_the_layers_see(
         pooled = expected[-1].reshape(N, -1)
         np.testing.assert_allclose(made[-1], pooled, 1e-3, 1e-4)
         out = tmp_path / "pooled.npy"
-        features.extract(cache, description, tmp_path / "w.safetensors", [], 1, cpu, out)
+        features.extract(cache, backbone, [], 1, cpu, out)
         np.testing.assert_allclose(np.load(out)[0], pooled, 1e-3, 1e-4)
 
 

@@ -5,8 +5,10 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
-from headstart.experiment.config import Phase
 from headstart.training import probes
+from headstart.training.checkpoints import Progress, ResumeFile
+from headstart.training.journal import Journal
+from headstart.views.batches import Examples
 
 
 def blobs(classes: int, seed: int = 0) -> tuple[dict, dict]:
@@ -21,15 +23,33 @@ def blobs(classes: int, seed: int = 0) -> tuple[dict, dict]:
     return features, labels
 
 
-def fit(kind: str, strengths: int, classes: int):
-    features, labels = blobs(classes)
-    saved: list = []
-    phase = Phase("probe", classifier=kind, strengths=strengths)
-    progress = probes.fit(
-        phase, features, labels, 0, "accuracy", lambda progress: None, saved.append
-    )
-    assert saved == [progress]
-    return features, labels, progress, progress.history
+class Saved(Journal):
+    """A journal that remembers what it saved."""
+
+    def __init__(self, resume: ResumeFile) -> None:
+        super().__init__(resume)
+        self.saved: list[Progress] = []
+
+    def _save(self, progress: Progress) -> None:
+        super()._save(progress)
+        self.saved.append(progress)
+
+
+@pytest.fixture
+def fit(make_strategy, tmp_path):
+    """Fit a probe to blobs that lie in a file of features, the validation images first."""
+
+    def fit(kind: str, strengths: int, classes: int):
+        features, labels = blobs(classes)
+        rows = {"train": 60 + np.arange(120), "val": np.arange(60)}
+        together = np.concatenate([features["val"], features["train"]])
+        phase = {"train": "probe", "epochs": 0, "classifier": kind, "strengths": strengths}
+        journal = Saved(ResumeFile(tmp_path / "resume.pt", "key"))
+        progress = probes.fit(make_strategy(phase), together, Examples(rows, labels), 0, journal)
+        assert journal.saved == [progress]
+        return features, labels, progress, progress.history
+
+    return fit
 
 
 def test_the_grid_is_kornblith_s() -> None:
@@ -40,7 +60,7 @@ def test_the_grid_is_kornblith_s() -> None:
 
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("kind", ["logistic_regression", "linear_svm"])
-def test_the_kept_head_predicts_as_the_best_classifier_does(kind: str, classes: int) -> None:
+def test_the_kept_head_predicts_as_the_best_classifier_does(fit, kind: str, classes: int) -> None:
     features, labels, progress, rows = fit(kind, 7, classes)
     best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
     assert progress.best_epoch == best["epoch"] and len(rows) == 7
@@ -56,7 +76,7 @@ def test_the_kept_head_predicts_as_the_best_classifier_does(kind: str, classes: 
     assert best["val_accuracy"] == reference.score(features["val"], labels["val"])
 
 
-def test_two_class_logits_give_the_classifier_s_probabilities() -> None:
+def test_two_class_logits_give_the_classifier_s_probabilities(fit) -> None:
     features, labels, progress, rows = fit("logistic_regression", 1, 2)
     reference = LogisticRegression(C=rows[0]["lr"], max_iter=1000)
     reference.fit(features["train"], labels["train"])

@@ -5,18 +5,21 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from headstart import HeadstartError, __version__, preflight, results
+from headstart import HeadstartError, __version__, preflight, results, store
 from headstart.compute import leases
+from headstart.data import names
 from headstart.experiment import config, loading
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from headstart import prediction
+    from headstart.data.surveys import Survey
 
 _STORE = Path("results/mlflow/mlflow.db")
+_Likely = Sequence[tuple[str, float]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,6 +39,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    starting = commands.add_parser("init", help="look at images and write an experiment file")
+    starting.add_argument("source", help="folder of images, table of labels, or archive")
+    starting.add_argument("--output", type=Path, metavar="FILE", help="default: SOURCE.yaml")
+    starting.set_defaults(run=init)
 
     checking = commands.add_parser("check", help="validate an experiment; list its grid and jobs")
     checking.add_argument("file", type=Path, help="experiment file, such as config/config.yaml")
@@ -59,11 +67,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("images", nargs="+", type=Path, metavar="IMAGE", help="image file, or folder of images")
+    add("images", nargs="+", metavar="IMAGE", help="image file, or folder of images")
     add("--experiment", metavar="E", help="name under results/ (default: the latest finished)")
     add("--strategy", metavar="S", help="default: the verdict's leader")
     add("--fraction", type=float, metavar="F", help="default: the largest")
     add("--seed", type=int, metavar="K", help="default: the best on the validation images")
+    add("--split", type=int, metavar="K", help="of several splits; default: as the seed")
     add("--top", type=_positive, default=3, metavar="N", help="classes to name (default: 3)")
     add("--json", action="store_true", help="print JSON")
     add("--plot", type=Path, metavar="OUT.png", help="draw images and probabilities")
@@ -78,14 +87,29 @@ def _positive(text: str) -> int:
     return number
 
 
+def init(options: argparse.Namespace) -> int:
+    """Write an experiment file for images as they lie there, and say how to go on."""
+    from headstart import proposal
+
+    path, look = proposal.write(options.source, options.output, Path("results/downloads"))
+    table = look.survey.table
+    print(f"wrote {path}: {len(table):,} images in {table.label.nunique()} classes")
+    for note in look.survey.notes:
+        print(f"  {note}")
+    print("read it, change what does not fit, and go on with")
+    print(f"  headstart check {path}")
+    print(f"  snakemake --cores 4 --resources gpu=2 --configfile {path}")
+    return 0
+
+
 def check(options: argparse.Namespace) -> int:
     """Validate config, data and weights; print the grid, the devices and what would run."""
     raw, origin = loading.read(options.file, options.overrides)
     experiment = loading.from_dict(raw, origin)
-    listing = preflight.check(experiment, origin)
+    survey = preflight.check(experiment, origin)
     gpus = leases.visible()
     print(f"experiment  {experiment.experiment}")
-    print(f"images      {_images(experiment.dataset, listing)}")
+    print(_images(experiment.dataset, survey))
     backbone = experiment.backbone
     print(f"backbone    {backbone.name} of {backbone.library}, weights {backbone.weights}")
     print(f"devices     {len(gpus)} GPUs" if gpus else "devices     no GPU: the CPU")
@@ -94,14 +118,10 @@ def check(options: argparse.Namespace) -> int:
     return _dry_run(options.file, options.overrides)
 
 
-def _images(dataset: config.Dataset, listing: "pd.DataFrame | None") -> str:
-    if listing is None:
-        return f"to be fetched from {dataset.address or f'torchvision, {dataset.name}'}"
-    classes = listing.label.value_counts()
-    return (
-        f"{len(listing):,} files in {len(classes)} classes, "
-        f"{classes.min():,} to {classes.max():,} a class"
-    )
+def _images(dataset: config.Dataset, survey: "Survey | None") -> str:
+    if survey is None:
+        return f"images      to be fetched from {dataset.address or f'torchvision, {dataset.name}'}"
+    return "\n".join(f"{heading:<12}{text}" for heading, text in survey.lines())
 
 
 def _grid(experiment: config.Experiment) -> str:
@@ -141,9 +161,14 @@ def _dry_run(path: Path, overrides: Sequence[str]) -> int:
 
 
 def predict(options: argparse.Namespace) -> int:
-    """Name the most probable classes of images; say on stderr with which model."""
+    """Name the most probable classes of images; say on stderr with which model.
+
+    The status is 1 if one cannot be read, which stderr names and JSON has as an error.
+    """
+    from headstart.data import pictures
+
     _require_sense(options)
-    images = _find_images(options.images)
+    images = pictures.find(options.images)
     experiment, run, chosen = _choose(options)
     for key, value in chosen.items():
         print(f"{key:<12}{value}", file=sys.stderr, flush=True)
@@ -154,21 +179,27 @@ def predict(options: argparse.Namespace) -> int:
         classifier = prediction.trained(experiment, run)
     else:
         classifier = prediction.pretrained(experiment, options.backbone)
-    scores = prediction.classify(classifier, images)
-    likely = [prediction.top(row, classifier.classes, options.top) for row in scores]
-    print(_as_json(images, likely) if options.json else _as_text(images, likely))
-    if options.plot:
-        _plot(options.plot, images, likely, str(run or "ImageNet classes"))
-    return 0
+    done = prediction.classify(classifier, images)
+    rows = (prediction.top(row, classifier.classes, options.top) for row in done.scores)
+    likely = dict(zip(done.paths, rows, strict=True))
+    if options.json:
+        print(_as_json(images, likely, done.broken))
+    elif likely:
+        print(_as_text(done.paths, likely))
+    for path, error in done.broken.items():
+        print(names.one_line(f"error: {_printable(path)}: {error}"), file=sys.stderr)
+    if options.plot and likely:
+        _plot(options.plot, done, likely, str(run or "ImageNet classes"))
+    return 1 if done.broken else 0
 
 
 def _require_sense(options: argparse.Namespace) -> None:
-    trained = (options.strategy, options.fraction, options.seed)
+    trained = (options.strategy, options.fraction, options.seed, options.split)
     if options.backbone and not options.pretrained:
         raise HeadstartError("--backbone goes with --pretrained; add it")
     if options.backbone and options.experiment:
         raise HeadstartError("--backbone and --experiment name two backbones; leave one out")
-    if options.pretrained and trained != (None, None, None):
+    if options.pretrained and trained != (None, None, None, None):
         raise HeadstartError("--pretrained uses no trained run; leave out what chooses one")
     if options.plot and options.plot.suffix.lower() != ".png":
         raise HeadstartError(f"--plot is {str(options.plot)!r}; give a name that ends in .png")
@@ -178,7 +209,9 @@ def _choose(options: argparse.Namespace) -> tuple[Path | None, Path | None, dict
     """Folders of the experiment and of the run, where one is used, and what to say of them."""
     if not options.pretrained:
         experiment = results.experiment(options.experiment)
-        run = results.run(experiment.folder, options.strategy, options.fraction, options.seed)
+        run = results.run(
+            experiment.folder, options.strategy, options.fraction, options.seed, options.split
+        )
         return experiment.folder, run.folder, experiment.reasons | run.reasons
     source = results.experiment(options.experiment) if options.experiment else results.latest()
     if options.backbone or source is None:
@@ -187,42 +220,24 @@ def _choose(options: argparse.Namespace) -> tuple[Path | None, Path | None, dict
     return source.folder, None, source.reasons | {"backbone": "its ImageNet head"}
 
 
-def _find_images(paths: Sequence[Path]) -> list[Path]:
-    """The files among `paths`, and the images in and below the folders among them, by name."""
-    found: list[Path] = []
-    missing = []
-    for path in paths:
-        files = [path] if path.is_file() else sorted(filter(_is_image, path.rglob("*")))
-        found += files
-        if not files:
-            missing.append(f"{path} (a folder without images)" if path.is_dir() else str(path))
-    if missing:
-        raise HeadstartError(f"no such image: {', '.join(missing)}")
-    return found
-
-
-def _is_image(path: Path) -> bool:
-    from PIL import Image
-
-    kind = Image.registered_extensions().get(path.suffix.lower())
-    return kind in Image.OPEN and not path.name.startswith(".") and path.is_file()
-
-
-def _as_text(images: Sequence[Path], likely: Sequence[Sequence[tuple[str, float]]]) -> str:
+def _as_text(images: Sequence[Path], likely: Mapping[Path, _Likely]) -> str:
     lines = []
-    for path, pairs in zip(images, likely, strict=True):
-        lines += [_printable(path), *(f"{100 * share:7.1f} %  {name}" for name, share in pairs)]
+    for path in images:
+        lines.append(_printable(path))
+        lines += [f"{100 * share:7.1f} %  {label}" for label, share in likely[path]]
     return "\n".join(lines)
 
 
-def _as_json(images: Sequence[Path], likely: Sequence[Sequence[tuple[str, float]]]) -> str:
-    rows = [
-        {
-            "image": _printable(path),
-            "predictions": [{"label": name, "probability": share} for name, share in pairs],
-        }
-        for path, pairs in zip(images, likely, strict=True)
-    ]
+def _as_json(
+    images: Sequence[Path], likely: Mapping[Path, _Likely], broken: Mapping[Path, str]
+) -> str:
+    rows: list[dict[str, Any]] = []
+    for path in images:
+        if path in broken:
+            rows.append({"image": _printable(path), "error": broken[path]})
+            continue
+        pairs = [{"label": label, "probability": share} for label, share in likely[path]]
+        rows.append({"image": _printable(path), "predictions": pairs})
     return json.dumps(rows, ensure_ascii=False, indent=2)
 
 
@@ -232,20 +247,20 @@ def _printable(path: Path) -> str:
 
 
 def _plot(
-    path: Path, images: Sequence[Path], likely: Sequence[Sequence[tuple[str, float]]], title: str
+    path: Path, done: "prediction.Predictions", likely: Mapping[Path, _Likely], title: str
 ) -> None:
     from headstart import prediction
     from headstart.report.figures import prediction as figures
 
-    shown = images[: figures.MOST_ROWS]
-    pictures = [prediction.thumbnail(image) for image in shown]
+    shown = done.paths[: figures.MOST_ROWS]
+    pictures = [prediction.thumbnail(image, done.ranges) for image in shown]
+    captions = [image.name for image in shown]
     try:
-        figures.predictions(
-            pictures, [image.name for image in shown], likely[: len(shown)], title, path
-        )
+        figures.predictions(pictures, captions, [likely[image] for image in shown], title, path)
     except OSError as error:
         raise HeadstartError(f"--plot {path}: {error.strerror}") from None
-    of = f" (the first {len(shown)} of {len(images)} images)" if len(shown) < len(images) else ""
+    count = len(done.paths)
+    of = f" (the first {len(shown)} of {count} images)" if len(shown) < count else ""
     print(f"{'figure':<12}{path}{of}", file=sys.stderr)
 
 
@@ -253,12 +268,14 @@ def ui(options: argparse.Namespace) -> int:
     """Serve the MLflow UI of the local store until interrupted."""
     if not _STORE.exists():
         raise HeadstartError(f"{_STORE} does not exist; run an experiment first: make run")
+    address = store.uri(_STORE.parent)
+    store.follow(address)
     environment = os.environ | {
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
     print(f"MLflow UI: http://127.0.0.1:{options.port}  (Ctrl-C ends it)", flush=True)
-    server = ["mlflow", "server", "--backend-store-uri", f"sqlite:///{_STORE}"]
+    server = ["mlflow", "server", "--backend-store-uri", address]
     command = [sys.executable, "-m", *server, "--host", "127.0.0.1", "--port", str(options.port)]
     try:
         return subprocess.run(command, env=environment, check=False).returncode

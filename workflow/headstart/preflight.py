@@ -9,19 +9,19 @@ from headstart.experiment.schema import ConfigError
 from headstart.models import registry, weights
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from headstart.data.surveys import Survey
 
 
-def check(experiment: Experiment, origin: Origin) -> "pd.DataFrame | None":
+def check(experiment: Experiment, origin: Origin) -> "Survey | None":
     """Check the backbone's name, its weights and the images behind an experiment.
 
     Args:
         origin: where the experiment was read from, to name in an error.
 
     Returns:
-        The source's images: columns id, path, label, split. None where they are in an archive,
-        which is fetched and listed by the first job; its address is checked as far as that
-        goes without a network.
+        The source's images, and what their owner should know of them. None where they are in an
+        archive, which is fetched and listed by the first job; its address is checked as far as
+        that goes without a network.
 
     Raises:
         ConfigError: one line, led by the configuration file and the line of the key.
@@ -34,8 +34,9 @@ def check(experiment: Experiment, origin: Origin) -> "pd.DataFrame | None":
         if not sources.is_local(experiment.dataset):
             sources.check_address(experiment.dataset)
             return None
-        listing = sources.list_images(experiment.dataset)
-        splits.split(listing.assign(sha256=listing.id, status="ok"), experiment.split)
+        survey = sources.survey(experiment.dataset)
+        listed = survey.table.assign(sha256=survey.table["id"], status="ok")
+        splits.split(listed, experiment.split)
     except HeadstartError as error:
         raise ConfigError(origin.located(str(error))) from None
-    return listing
+    return survey

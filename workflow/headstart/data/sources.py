@@ -2,18 +2,20 @@
 
 import hashlib
 import importlib.metadata
-import importlib.util
 import os
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pandas as pd
-from filelock import FileLock
 
 from headstart import HeadstartError
-from headstart.data import archives, cifar, downloads, folders, tables
+from headstart.data import downloads, groups, layout, names, notes, patterns, roots, tables
+from headstart.data.folders import FolderError, Tree
+from headstart.data.roots import check_address
+from headstart.data.surveys import Survey
 from headstart.experiment.config import Dataset, Table
 
+suggested_group = groups.suggested
 _LOCAL = {"package", "folder", "csv"}
 
 
@@ -23,55 +25,34 @@ def is_local(dataset: Dataset) -> bool:
 
 
 def list_images(dataset: Dataset) -> pd.DataFrame:
-    """List the images of a local source, sorted by id. Whether they can be read is for the
-    manifest.
+    """The table of `survey`."""
+    return survey(dataset).table
 
-    Returns:
-        One row per file, all columns strings: `id` (path relative to the source, posix),
-        `path` (openable from the working directory), `label`, `split` (the source's own
-        part, '' if none).
+
+def survey(dataset: Dataset) -> Survey:
+    """List the images of a local source, sorted by id, and what its owner should know of them.
+    Whether they can be read is for the manifest.
 
     Raises:
         HeadstartError: the source is not there, or not laid out as the settings say.
     """
-    return _list(dataset, _local_root(dataset))
+    return _survey(dataset, roots.local(dataset))
 
 
-def fetch(dataset: Dataset, folder: Path) -> pd.DataFrame:
+def fetch(dataset: Dataset, folder: Path) -> Survey:
     """List the images of any source, after downloading and unpacking what is not here yet.
 
     Args:
         folder: where downloads are kept. One subfolder per address, shared by all experiments
             and used by one process at a time.
 
-    Returns:
-        As `list_images`.
-
     Raises:
         HeadstartError: nothing can be fetched, or it is not laid out as the settings say.
     """
     if is_local(dataset):
-        return list_images(dataset)
+        return survey(dataset)
     check_address(dataset)
-    return _list(dataset, _unpacked(dataset, folder))
-
-
-def check_address(dataset: Dataset) -> None:
-    """Check what can be checked of an archive's address without a network.
-
-    Raises:
-        HeadstartError: a local archive is not there; the address, hash or folder makes no sense.
-    """
-    if dataset.address:
-        downloads.local_file(dataset.address)
-    if dataset.hash:
-        downloads.digest(dataset.hash)
-    if dataset.folder and (
-        dataset.folder.startswith("/") or ".." in PurePosixPath(dataset.folder).parts
-    ):
-        raise HeadstartError(
-            f"dataset.folder is {dataset.folder!r}; give a path inside the archive"
-        )
+    return _survey(dataset, roots.unpacked(dataset, folder))
 
 
 def fingerprint(dataset: Dataset) -> str:
@@ -93,7 +74,7 @@ def fingerprint(dataset: Dataset) -> str:
         root = Path()
         paths: Iterable[str] = [os.fspath(local)] if local else []
     else:
-        root = _local_root(dataset)
+        root = roots.local(dataset)
         owners = _distributions(dataset)
         for owner in owners:
             digest.update(f"{owner} {importlib.metadata.version(owner)}\n".encode())
@@ -117,144 +98,113 @@ def _distributions(dataset: Dataset) -> list[str]:
 def _files(dataset: Dataset, root: Path) -> Iterable[str]:
     """Paths of the files that a local source consists of, in a fixed order."""
     if dataset.source == "package":
-        return (entry.path for entry in folders.files(root, set()))
+        return (entry.path for entry in Tree(root).files(root))
     if dataset.table:
         texts = map(os.fspath, tables.files(root, dataset.table))
-        return [*texts, *tables.list_images(root, dataset.table)["path"].sort_values()]
+        return [*texts, *_from_table(dataset, dataset.table, root)[0]["path"].sort_values()]
+    tree = Tree(root, patterns.of(dataset))
     try:
-        return [entry.path for _, _, entry in folders.labelled(root)]
-    except folders.FolderError as error:
+        found = layout.read(tree, dataset.classes)
+        return [entry.path for _, entry in found.files(tree)]
+    except FolderError as error:
         raise HeadstartError(f"dataset.path: {error}") from None
 
 
-def _list(dataset: Dataset, root: Path) -> pd.DataFrame:
-    where = f"dataset.path {dataset.path}" if is_local(dataset) else f"dataset.folder {root}"
-    hint = ""
-    if table := dataset.table:
-        where = f"dataset.table.label ({table.label!r} of {table.file})"
-        listing = tables.list_images(root, table)
-        repeated = listing["id"][listing["id"].duplicated()]
-        if len(repeated):
-            raise HeadstartError(f"dataset.table lists {repeated.iloc[0]!r} twice; keep one row")
+def _survey(dataset: Dataset, root: Path) -> Survey:
+    if dataset.table:
+        listing, lines = _from_table(dataset, dataset.table, root)
     else:
-        listing, hint = _list_folders(dataset, root)
-    if (count := listing["label"].nunique()) < 2:
+        listing, lines = _from_folders(dataset, root)
+    listing = listing.sort_values("id", ignore_index=True)
+    listing["group"] = _groups(dataset, listing)
+    return Survey(listing, [names.one_line(line) for line in (*lines, *notes.on(listing))])
+
+
+def _groups(dataset: Dataset, listing: pd.DataFrame) -> pd.Series:
+    """What must stay together: a column's cells, else what an expression finds, else ''."""
+    if "group" in listing:
+        return listing["group"].str.normalize("NFC")
+    if not dataset.group:
+        return pd.Series("", index=listing.index, dtype="str")
+    otherwise = f"is no column of {dataset.table.file} and " if dataset.table else ""
+    return groups.find(listing["id"], dataset.group, otherwise)
+
+
+# Tables
+
+
+def _from_table(dataset: Dataset, table: Table, root: Path) -> tuple[pd.DataFrame, list[str]]:
+    """The rows of a table whose images count, and notes on what was read otherwise."""
+    if dataset.classes:
         raise HeadstartError(
-            f"{where}: found only one class, {listing['label'].iloc[0]!r}; give at least two{hint}"
-            if count
-            else f"{where}: lists no images"
+            f"dataset.classes is {dataset.classes!r}, but column {table.label!r} of {table.file} "
+            "has the labels; leave it out"
         )
-    return listing.sort_values("id", ignore_index=True)
+    listing, lines = tables.survey(root, table, dataset.group)
+    repeated = listing["id"][listing["id"].duplicated()]
+    if len(repeated):
+        raise HeadstartError(f"dataset.table lists {repeated.iloc[0]!r} twice; keep one row")
+    if given := patterns.of(dataset):
+        listing = listing[listing["id"].map(given.take)]
+        if listing.empty:
+            raise HeadstartError(
+                f"{given.keys}: no row of {table.file} is left; correct the patterns"
+            )
+    _require_two_classes(listing, f"dataset.table.label ({table.label!r} of {table.file})")
+    _require_train_part(listing, table)
+    return listing, lines
 
 
-def _list_folders(dataset: Dataset, root: Path) -> tuple[pd.DataFrame, str]:
-    """The listing, and where the classes may be if the one class folder holds folders."""
+def _require_train_part(listing: pd.DataFrame, table: Table) -> None:
+    parts = set(listing["split"])
+    if parts and not parts & {"", "train"}:
+        raise HeadstartError(
+            f"dataset.table.part: no image of {table.file} is in part train, only in "
+            f"{names.some(sorted(parts))}; correct the values, or leave dataset.table.part out"
+        )
+
+
+def _require_two_classes(listing: pd.DataFrame, where: str, hint: str = "") -> None:
+    labels = listing["label"].unique()
+    if not len(labels):
+        raise HeadstartError(f"{where}: lists no images")
+    if len(labels) < 2:
+        text = f"{where}: found only one class, {labels[0]!r}; give at least two{hint}"
+        raise HeadstartError(names.one_line(text))
+
+
+# Folders
+
+
+def _from_folders(dataset: Dataset, root: Path) -> tuple[pd.DataFrame, list[str]]:
+    """The listing of class folders, and notes on what lies beside them."""
     foreign = not is_local(dataset)
     key = "dataset.folder" if foreign else "dataset.path"
+    tree = Tree(root, patterns.of(dataset))
     try:
-        listing = folders.list_images(root, foreign)
-        first = folders.class_folders(root, foreign)[0][1]
-        deeper = folders.has_subfolders(first)
-    except folders.FolderError as error:
+        found = layout.read(tree, dataset.classes, foreign)
+        rows = [_row(tree, folder, entry) for folder, entry in found.files(tree)]
+        lines = found.notes(tree)
+        first = found.classes[0]
+        deeper = bool(tree.folders(first.entry))
+    except FolderError as error:
         raise HeadstartError(f"{key}: {error}") from None
-    place = f"{dataset.folder}/{first.name}" if foreign else first.path
-    return listing, f", or set {key} to {place}, which has subfolders" if deeper else ""
+    listing = pd.DataFrame(rows, columns=["id", "path", "label", "split"], dtype="str")
+    place = f"{dataset.folder}/{first.entry.name}" if foreign else first.entry.path
+    hint = f"set {key} to {place}, which has subfolders"
+    if first.part:
+        hint = "set dataset.classes: inner to have the labels from the folders in it"
+    where = f"{key} {root if foreign else dataset.path}"
+    _require_two_classes(listing, where, f", or {hint}" if deeper else "")
+    return listing, lines
 
 
-# Local sources
-
-
-def _local_root(dataset: Dataset) -> Path:
-    if dataset.source == "package":
-        assert dataset.package and dataset.table  # the schema requires both
-        return _package_folder(dataset.package, dataset.table)
-    assert dataset.path  # the schema requires it
-    root = Path(dataset.path).expanduser()
-    if not root.is_dir():
-        what = "is a file, not a folder" if root.is_file() else "does not exist"
-        wanted = "the folder of the images" if dataset.table else "a folder of class subfolders"
-        raise HeadstartError(f"dataset.path: {root} {what}; give {wanted}")
-    return root
-
-
-def _package_folder(package: str, table: Table) -> Path:
-    """Folder of an installed package, found without importing it."""
-    top, *inner = package.split(".")
+def _row(tree: Tree, folder: layout.ClassFolder, entry: "os.DirEntry[str]") -> tuple[str, ...]:
+    """id, path, label and split of a file."""
     try:
-        spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        spec = None
-    places = spec.submodule_search_locations if spec else None
-    if not places:
-        raise HeadstartError(
-            f"dataset.package: no package {package!r} is installed here; install it, "
-            "or give its import name if you gave another"
-        )
-    roots = [Path(place, *inner) for place in places]
-    for root in roots:
-        if (root / table.file).is_file():
-            return root
-    raise HeadstartError(
-        f"dataset.table.file: {table.file} is not in the package, looked in {roots[0]}"
-    )
-
-
-# Archives
-
-
-def _unpacked(dataset: Dataset, folder: Path) -> Path:
-    """The folder of the classes or the table, in a fetched archive."""
-    if dataset.source == "torchvision":
-        assert dataset.name  # the schema requires it
-        address, expected = cifar.origin(dataset.name)
-        return _keep(dataset.address or address, expected, folder, dataset.name)
-    assert dataset.address  # the schema requires it
-    top = _keep(dataset.address, dataset.hash, folder, None)
-    try:
-        if dataset.folder:
-            root = top / dataset.folder
-            if not root.is_dir():
-                raise folders.FolderError(
-                    f"{dataset.folder!r} is no folder of the archive, which holds "
-                    f"{folders.contents(top)}"
-                )
-            return root
-        if dataset.table:
-            return folders.find_file(top, dataset.table.file)
-        return folders.find_root(top)
-    except folders.FolderError as error:
-        key = "dataset.table.file" if dataset.table and not dataset.folder else "dataset.folder"
-        raise HeadstartError(f"{key}: {error}") from None
-
-
-def _keep(address: str, expected: str | None, folder: Path, name: str | None) -> Path:
-    """The unpacked content of an archive, kept in a folder named after its digest.
-
-    Args:
-        name: class of torchvision.datasets that the archive is for, None for any other archive.
-    """
-    place = folder / hashlib.sha256(address.encode()).hexdigest()[:12]
-    place.mkdir(parents=True, exist_ok=True)
-    with FileLock(place / "lock"):
-        known = downloads.known_digest(address, expected, place)
-        if known and (target := _named(place, known, name)).is_dir():
-            return target
-        archive, known = downloads.fetch(address, expected, place)
-        target = _named(place, known, name)
-        if target.is_dir():
-            return target
-        try:
-            if name:
-                cifar.write(name, archive, target)
-            else:
-                archives.extract(archive, target)
-        except archives.ArchiveError:
-            if archive.parent == place and not expected:
-                downloads.forget(archive)  # the first download was not to be trusted
-            raise
-    return target
-
-
-def _named(place: Path, digest: str, name: str | None) -> Path:
-    kind, _, digits = digest.partition(":")
-    return place / "-".join(filter(None, [name, kind, digits[:16]]))
+        entry.path.encode()
+    except UnicodeEncodeError:
+        raise FolderError(
+            f"file name {os.fsencode(entry.path)!r} is not valid UTF-8; rename it"
+        ) from None
+    return tree.relative(entry), entry.path, folder.label, folder.part

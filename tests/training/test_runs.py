@@ -1,0 +1,95 @@
+"""Whole runs: the files they leave, on one device or several, and after an interruption."""
+
+import json
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from safetensors.torch import load_file
+from small_training import POLICY, Interrupted, run_name
+
+from headstart import tracking
+from headstart.experiment import config
+from headstart.models import backbones
+from headstart.models.backbones import Prepared
+from headstart.training import runs
+from headstart.training.checkpoints import Progress, ResumeFile
+from headstart.training.jobs import Job
+
+NAME = run_name("full")
+
+
+def test_two_processes_leave_one_run(files, outputs, make_strategy, tmp_path, monkeypatch):
+    """On pretended GPUs: without real ones the processes compute on the CPU."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    store = tracking.prepare(tmp_path / "mlflow", "cells")
+    files.tracking.write_text(json.dumps(store))
+    strategy, log = make_strategy({"epochs": 2}, gpus=2), tmp_path / "log.txt"
+    runs.train_on(["0", "1"], Job(NAME, strategy, files, outputs), threads=2, log_file=log)
+    run = json.loads(outputs.run.read_text())
+    assert run["device"].startswith("2 × ") and run["threads"] == 1
+    assert pd.read_csv(outputs.history).epoch.tolist() == [1, 2]
+    assert not outputs.resume.exists()
+    assert log.read_text().count("epoch 2: loss") == 1
+    logged = MlflowClient(store["uri"]).search_runs([store["experiment_id"]])
+    names = {one.info.run_id: one.info.run_name for one in logged}
+    assert len(names) == 2 and names[run["mlflow_run_id"]] == str(NAME)  # and the parent
+
+
+def test_without_a_second_gpu_one_process_trains(
+    files, outputs, make_strategy, tmp_path, fake_logs, caplog
+):
+    caplog.set_level("INFO")
+    strategy = make_strategy({"epochs": 1}, gpus=2)
+    job = Job(NAME, strategy, files, outputs)
+    runs.train_on([], job, threads=1, log_file=tmp_path / "log.txt")
+    assert "training.gpus is 2, leased are 0: training in one process" in caplog.text
+    assert outputs.run.exists()
+
+
+def test_an_interrupted_run_survives_the_loss_of_its_mlflow_run(
+    files, outputs, make_strategy, fake_logs, monkeypatch
+):
+    """The resume file would otherwise name the lost run for ever, and no rerun could go on."""
+    job = Job(NAME, make_strategy({"epochs": 3}), files, outputs)
+    save = ResumeFile.save
+
+    def dying(self: ResumeFile, progress: Progress) -> None:
+        save(self, progress)
+        if progress.epoch == 2:
+            raise Interrupted
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(ResumeFile, "save", dying)
+        runs.train(job, threads=1)
+    assert outputs.resume.exists() and not outputs.run.exists()
+    runs.train(job, threads=1)
+    first, second = fake_logs
+    assert (first.steps, second.steps) == ([1], [1, 2, 3])
+    run = json.loads(outputs.run.read_text())
+    assert run["mlflow_run_id"] == second.run_id
+    assert run["n_train"] == 12 and run["trainable_parameters"] == run["parameters"]
+    assert pd.read_csv(outputs.history).epoch.tolist() == [1, 2, 3]
+    assert not outputs.resume.exists()
+
+
+@pytest.mark.parametrize("policy", ["batched", "per-image"])
+def test_a_run_on_a_gpu_takes_the_fast_paths_that_it_has(
+    files, outputs, make_strategy, fake_logs, caplog, gpu, policy
+):
+    """Whole batches where the images are resident; else workers stream them one by one."""
+    caplog.set_level("INFO")
+    strategy = make_strategy({"epochs": 12, "lr": 0.003}, precision="auto")
+    augmented = [*POLICY, config.Transform("trivial_augment")] if policy == "per-image" else POLICY
+    strategy = replace(strategy, augmentation=tuple(augmented))
+    runs.train(Job(NAME, strategy, files, outputs), threads=2)
+    where = "device-resident, batched" if policy == "batched" else "streamed, per-image"
+    assert f"images: {where} augmentation" in caplog.text
+    assert f"{gpu.name}, {gpu.precision}, channels_last" in caplog.text
+    run, history = json.loads(outputs.run.read_text()), pd.read_csv(outputs.history)
+    assert (run["device"], run["device_uuid"]) == (gpu.name, gpu.uuid)
+    assert run["precision"] == gpu.precision and run["peak_memory_bytes"] > 0
+    assert history.train_loss.iloc[-1] < history.train_loss.iloc[0]
+    model = backbones.build(Prepared.read(files.backbone, files.weights), 2, 0, "random")
+    model.load_state_dict(load_file(outputs.model))
