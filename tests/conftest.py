@@ -4,10 +4,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tensors; threads only wait for each other
 os.environ.pop("MLFLOW_TRACKING_URI", None)
 
+import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 from headstart.compute import devices  # noqa: E402
@@ -16,6 +19,12 @@ from headstart.experiment import (
     loading,  # noqa: E402
 )
 
+if TYPE_CHECKING:
+    from torch import nn
+
+    from headstart.data.cache import ImageCache
+
+_SIZE = 32
 _TINY = {
     "experiment": "tiny",
     "dataset": {"source": "folder", "path": "images"},
@@ -75,3 +84,46 @@ def device(request: pytest.FixtureRequest) -> devices.Device:
     """The CPU, and the GPU where there is one."""
     found: devices.Device = request.getfixturevalue(request.param)
     return replace(found, precision="fp32")
+
+
+@pytest.fixture(scope="session")
+def make_model() -> Callable[..., "nn.Module"]:
+    """A network by library, name and number of classes: always the same, in eval mode."""
+    import torch
+
+    from headstart.models import backbones
+
+    def make(library: str, name: str, classes: int = 3) -> "nn.Module":
+        torch.manual_seed(0)
+        return backbones.create(name, library, classes).eval()
+
+    return make
+
+
+@pytest.fixture
+def image() -> dict[str, Any]:
+    """Preprocessing that leaves the images of `make_cache` as they are."""
+    return {
+        "size": _SIZE,
+        "resize": _SIZE,
+        "interpolation": "bilinear",
+        "mean": [0.5] * 3,
+        "std": [0.5] * 3,
+    }
+
+
+@pytest.fixture
+def make_cache(tmp_path: Path) -> Callable[[int], "ImageCache"]:
+    """A cache of so many images of noise."""
+
+    def make(n: int) -> "ImageCache":
+        from headstart.data.cache import ImageCache
+
+        rng = np.random.default_rng(0)
+        pixels = rng.integers(0, 256, (n, _SIZE, _SIZE, 3), dtype=np.uint8)
+        (tmp_path / "images.bin").write_bytes(pixels.tobytes())
+        rows = [f"i{k},{k * _SIZE * _SIZE * 3},{_SIZE},{_SIZE}" for k in range(n)]
+        (tmp_path / "index.csv").write_text("\n".join(["id,offset,height,width", *rows]) + "\n")
+        return ImageCache.open(tmp_path / "images.bin", tmp_path / "index.csv")
+
+    return make

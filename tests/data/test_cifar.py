@@ -46,7 +46,7 @@ def cifar(served, tmp_path, monkeypatch):
 def test_torchvision_writes_png_files_once(tmp_path, make_dataset, cifar):
     archive, pixels = cifar
     given = make_dataset("torchvision", name="CIFAR10")
-    listing = sources.fetch(given, tmp_path / "d")
+    listing = sources.fetch(given, tmp_path / "d").table
     assert dict(zip(listing["id"], listing["split"], strict=True)) == {
         "test/airplane/00000.png": "test",
         "test/automobile/00001.png": "test",
@@ -58,7 +58,7 @@ def test_torchvision_writes_png_files_once(tmp_path, make_dataset, cifar):
     with Image.open(listing["path"][3]) as image:
         assert np.array_equal(np.asarray(image), pixels[0])
     archive.unlink()
-    assert sources.fetch(given, tmp_path / "d").equals(listing)
+    assert sources.fetch(given, tmp_path / "d").table.equals(listing)
     assert not [path for path in (tmp_path / "d").rglob("*batch*")]
 
 
@@ -67,7 +67,7 @@ def test_torchvision_from_another_address(tmp_path, make_dataset, mistake, cifar
     mine = tmp_path / "mine.tar.gz"
     shutil.copy(archive, mine)
     given = make_dataset("torchvision", name="CIFAR10", address=str(mine))
-    assert len(sources.fetch(given, tmp_path / "d")) == 6
+    assert len(sources.fetch(given, tmp_path / "d").table) == 6
     mark = sources.fingerprint(given)
     mine.write_bytes(b"other")
     assert sources.fingerprint(given) != mark

@@ -136,6 +136,11 @@ def test_the_summary_counts_groups() -> None:
         ),
         (
             lambda m: m.assign(split=["val", "valid", "train"] * 50),
+            {"val": "valid"},
+            ["dataset.split.val is 'valid'", "'val' too", "dataset.exclude"],
+        ),
+        (
+            lambda m: m.assign(split=["val", "valid", "train"] * 50),
             {},
             ["dataset.split.val is auto", "'val' and 'valid'", "dataset.exclude"],
         ),

@@ -1,15 +1,11 @@
 """Backbones, networks and images that the tests of models share."""
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from headstart.data.cache import ImageCache
 from headstart.experiment import config, loading
 from headstart.models import backbones
 
@@ -45,12 +41,6 @@ def lite0() -> config.Backbone:
     return _backbone("tf_efficientnet_lite0", weights="bundled")
 
 
-@pytest.fixture(scope="session")
-def make_model() -> Callable[..., nn.Module]:
-    """A network by library, name and number of classes: always the same, in eval mode."""
-    return _model
-
-
 @pytest.fixture
 def tiny_state() -> dict[str, torch.Tensor]:
     """The weights of a test_resnet with seven classes."""
@@ -61,33 +51,6 @@ def tiny_state() -> dict[str, torch.Tensor]:
 def no_image() -> config.Image:
     """Preprocessing of which an experiment sets nothing."""
     return config.Image(None, None, None, None, None, None)
-
-
-@pytest.fixture
-def image() -> dict[str, Any]:
-    """Preprocessing that leaves the images of `make_cache` as they are."""
-    return {
-        "size": _SIZE,
-        "resize": _SIZE,
-        "interpolation": "bilinear",
-        "mean": [0.5] * 3,
-        "std": [0.5] * 3,
-    }
-
-
-@pytest.fixture
-def make_cache(tmp_path: Path) -> Callable[[int], ImageCache]:
-    """A cache of so many images of noise."""
-
-    def make(n: int) -> ImageCache:
-        rng = np.random.default_rng(0)
-        pixels = rng.integers(0, 256, (n, _SIZE, _SIZE, 3), dtype=np.uint8)
-        (tmp_path / "images.bin").write_bytes(pixels.tobytes())
-        rows = [f"i{k},{k * _SIZE * _SIZE * 3},{_SIZE},{_SIZE}" for k in range(n)]
-        (tmp_path / "index.csv").write_text("\n".join(["id,offset,height,width", *rows]) + "\n")
-        return ImageCache.open(tmp_path / "images.bin", tmp_path / "index.csv")
-
-    return make
 
 
 @pytest.fixture

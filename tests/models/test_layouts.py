@@ -68,3 +68,33 @@ def test_fp32_changes_no_bit(cpu):
         placed = layouts.place(model, cpu)(images)
     assert placed.dtype == torch.float32
     assert torch.allclose(placed, plain, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("library", "name"),
+    [
+        ("timm", "test_efficientnet"),
+        ("timm", "resnet10t"),
+        ("timm", "test_vit"),
+        ("torchvision", "resnet18"),
+        ("torchvision", "densenet121"),
+        ("torchvision", "shufflenet_v2_x0_5"),
+    ],
+)
+def test_folded_norms_change_no_output(library, name):
+    torch.manual_seed(0)
+    model = backbones.create(name, library, 3)
+    size = 160 if name == "test_vit" else 64
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.2)
+                module.running_var.uniform_(0.5, 2)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    folded = layouts.fold_norms(model.eval(), size)
+    images = torch.randn(2, 3, size, size)
+    with torch.no_grad():
+        torch.testing.assert_close(folded(images), model(images), rtol=1e-3, atol=1e-4)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    if name != "densenet121":  # there most norms come before their convolution
+        assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in folded.modules())

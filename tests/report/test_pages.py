@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from headstart import HeadstartError
-from headstart.report import pages
+from headstart.report import formats, pages
 
 HOSTILE = "<script>alert('x')</script> & \"猫\""
 VOID = {"meta", "link", "img", "br"}
@@ -61,8 +61,13 @@ def run_folder(root: Path, strategy: str, seed: int) -> Path:
         picture(folder / "figures" / f"{name}.png", noise=name == "mistakes")
     value = {"value": 0.8, "low": 0.75, "high": 0.85}
     scores = {"metrics": {"accuracy": value, "roc_auc": {**value, "low": None, "high": None}}}
-    made = {"strategy": strategy, "fraction": 1.0, "seed": seed, "mlflow_run_id": "run-id-7"}
-    made |= {"settings": {"note": HOSTILE}, "versions": {"torch": "2"}, "split_hash": "5p1i7"}
+    made = {"strategy": strategy, "fraction": 1.0, "split": 0, "seed": seed}
+    made |= {
+        "mlflow_run_id": "run-id-7",
+        "settings": {"note": HOSTILE},
+        "versions": {"torch": "2"},
+        "split_hash": "5p1i7",
+    }
     (folder / "run.json").write_text(json.dumps(made))
     (folder / "metrics.json").write_text(json.dumps(scores))
     return folder
@@ -72,6 +77,8 @@ def arguments(root: Path, strategies: list[str], classes: list[str]) -> dict[str
     keys = ["accuracy", "accuracy_low", "accuracy_high", "balanced_accuracy", "macro_f1", "ece"]
     row: dict[str, Any] = dict.fromkeys(keys, 0.8) | {
         "fraction": 1.0,
+        "runs": 1,
+        "splits": 1,
         "seeds": 1,
         "train_seconds": 9.0,
     }
@@ -79,18 +86,19 @@ def arguments(root: Path, strategies: list[str], classes: list[str]) -> dict[str
     row |= {"trainable_parameters": 10, "device": "cpu"}
     table = pd.DataFrame([{"strategy": name, **row} for name in strategies])
     pair: dict[str, Any] = {"difference": 0.027, "low": -0.001, "high": 0.05, "p_holm": 0.0001}
-    pair |= {"distinguishable": True, "mcnemar": [{"seed": 0, "only_a": 1, "only_b": 2, "p": 1.0}]}
+    pair |= {"distinguishable": True}
+    pair["mcnemar"] = [{"split": 0, "seed": 0, "only_a": 1, "only_b": 2, "p": 1.0}]
     pairs = [{"a": a, "b": b, **pair} for a, b in zip(strategies, strategies[1:], strict=False)]
     verdict = {"fraction": 1.0, "n_test": 4, "leader": strategies[0], "statement": "It depends."}
     ids = [f"i{i}" for i in range(3 * len(classes))]
     manifest = pd.DataFrame({"id": ids, "label": classes * 3, "status": "ok"})
     manifest.loc[len(ids)] = ["bad", "x", HOSTILE]
-    split = pd.DataFrame({"id": ids, "split": ["train", "val", "test"] * len(classes)})
+    split = pd.DataFrame({"id": ids, "split-0": ["train", "val", "test"] * len(classes)})
     return {
         "experiment": {"experiment": "e", "dataset": {"address": "https://example.org/<i>.zip"}},
-        "verdict": {**verdict, "majority_floor": 0.5, "comparisons": pairs},
+        "verdict": {**verdict, "majority_floor": 0.5, "n_splits": 1, "comparisons": pairs},
         "summary": table,
-        "runs": table.assign(seed=0),
+        "runs": table.assign(split=0, seed=0),
         "run_dirs": [run_folder(root, name, 0) for name in strategies],
         "manifest": manifest,
         "split": split,
@@ -156,6 +164,34 @@ def test_the_facts_are_there(build: Any) -> None:
     assert "7 files, 6 images in 2 classes: 2 train, 2 val, 2 test." in text
 
 
+def test_images_are_counted_in_the_first_of_several_splits(build: Any, tmp_path: Path) -> None:
+    split = arguments(tmp_path, ["full"], ["a", "b"])["split"]
+    split = split.assign(**{"split-1": "val", "split-2": split["split-0"]})
+    text = " ".join(build(["full"], ["a", "b"], split=split).text.split())
+    assert "2 train, 2 val, 2 test in the first of 3 splits." in text
+
+
+def test_runs_on_several_splits_say_on_which(build: Any, tmp_path: Path) -> None:
+    one = build(["full", "head_only"], ["a", "b"]).text
+    assert "split 0" not in one
+    verdict = arguments(tmp_path, ["full", "head_only"], ["a", "b"])["verdict"]
+    text = build(["full", "head_only"], ["a", "b"], verdict=verdict | {"n_splits": 2}).text
+    assert "split 0, seed 0" in text and "· split 0 · seed 0" in " ".join(text.split())
+
+
+def test_what_surrounds_the_pictures_has_a_section_of_its_own(build: Any, tmp_path: Path) -> None:
+    verdict = arguments(tmp_path, ["full"], ["a", "b"])["verdict"]
+    verdict |= {"shortcut_floor": {"accuracy": 0.61, "low": 0.5, "high": 0.7}}
+    given = {"verdict": verdict, "health_figures": {"surroundings": picture(tmp_path / "c.png")}}
+    page = build(["full"], ["a", "b"], **given)
+    text = " ".join(page.text.replace("\u00a0", " ").split())
+    assert "right on 61.0 % of the test images (50.0 % to 70.0 %)" in text
+    assert {"href": "#health"} in page.named("a")
+    assert "surroundings" in [image["alt"] for image in page.named("img")]
+    without = build(["full"], ["a", "b"], verdict=verdict)
+    assert {"href": "#health"} not in without.named("a") and "61.0" not in without.text
+
+
 def test_one_strategy_has_nothing_to_compare(build: Any) -> None:
     assert "nothing to compare" in build(["full"], ["a", "b"]).text
 
@@ -205,10 +241,10 @@ def test_a_spoilt_figure_is_named(build: Any, tmp_path: Path) -> None:
     ],
 )
 def test_durations(value: float | None, text: str) -> None:
-    assert pages.duration(value).replace("\u00a0", " ") == text
+    assert formats.duration(value).replace("\u00a0", " ") == text
 
 
 def test_sizes_and_points() -> None:
-    assert pages.size(1.9e9) == "1.8\u00a0GiB" and pages.size(float("nan")) == "–"
-    assert pages.points(-0.0123) == "−1.2" and pages.points(None) == "–"
-    assert pages.percent(0.872) == "87.2\u00a0%"
+    assert formats.size(1.9e9) == "1.8\u00a0GiB" and formats.size(float("nan")) == "–"
+    assert formats.points(-0.0123) == "−1.2" and formats.points(None) == "–"
+    assert formats.percent(0.872) == "87.2\u00a0%"

@@ -1,25 +1,20 @@
 """Split: train, validation and test, stratified, seeded, with copies and groups on one side."""
 
 import hashlib
-import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, train_test_split
 
 from headstart import HeadstartError
-from headstart.data import names
+from headstart.data import draws, names
+from headstart.data.draws import images
 from headstart.data.manifest import OK
 from headstart.experiment.config import Split
 
 SPLITS = ["train", "val", "test"]
 _SHARES = {"test": 0.2, "val": 0.1}
-_PIECES = 20  # into which groups are dealt out, to draw a share of them
 _SHOWN = 3
 
 
@@ -48,7 +43,7 @@ def split(manifest: pd.DataFrame, settings: Split, number: int = 0) -> pd.DataFr
         HeadstartError: names the setting, and the class or part folder it fails on.
     """
     usable = manifest.loc[manifest["status"] == OK, ["id", "label", "sha256", "split", "group"]]
-    usable = usable.assign(unit=_units(usable))
+    usable = usable.assign(unit=draws.units(usable))
     parts = set(manifest["split"]) - {""}
     choices = _choices(settings, parts)
     reserved = usable.loc[usable["split"] == choices["test"], "unit"]
@@ -62,9 +57,9 @@ def split(manifest: pd.DataFrame, settings: Split, number: int = 0) -> pd.DataFr
         if isinstance(choice, str):
             chosen = left.index[left["split"] == choice]
         elif name == "test" and settings.folds:
-            chosen = _fold(left, settings.folds, number, seed)
+            chosen = draws.fold(left, settings.folds, number, seed)
         else:
-            chosen = _draw(left, name, choice, seed)
+            chosen = draws.draw(left, name, choice, seed)
         if chosen.empty:
             raise HeadstartError(
                 f"dataset.split.{name}: part folder {choice!r} has no usable image of its own; "
@@ -76,19 +71,6 @@ def split(manifest: pd.DataFrame, settings: Split, number: int = 0) -> pd.DataFr
     _require_training(usable["label"], side, settings)
     kept = side != "dropped"
     return pd.DataFrame({"id": usable["id"], "split": side})[kept].reset_index(drop=True)
-
-
-def _units(usable: pd.DataFrame) -> pd.Series:
-    """What stays together: images that share a sha256 or a group, directly or through others."""
-    if (usable["group"] == "").all():
-        return usable["sha256"]
-    own = usable["group"].where(usable["group"] != "", "\0" + usable["id"])
-    pictures, groups = pd.factorize(usable["sha256"])[0], pd.factorize(own)[0]
-    offset = pictures.max(initial=-1) + 1
-    nodes = offset + groups.max(initial=-1) + 1
-    links = coo_array((np.ones(len(usable)), (pictures, offset + groups)), shape=(nodes, nodes))
-    component = connected_components(links, directed=False)[1]
-    return pd.Series(component[pictures], index=usable.index)
 
 
 def check_counts(
@@ -111,7 +93,7 @@ def check_counts(
         keys = " and ".join(f"dataset.split.{name}" for name in drawn)
         count = counts.min()
         raise HeadstartError(
-            f"{keys or 'dataset.split'}: class {counts.idxmin()!r} has {_images(count)} to divide, "
+            f"{keys or 'dataset.split'}: class {counts.idxmin()!r} has {images(count)} to divide, "
             f"but train{''.join(f' and {name}' for name in reversed(drawn))} need at least {need}; "
             "add images or remove the class"
         )
@@ -143,6 +125,12 @@ def _resolve(name: str, choice: float | str, parts: Collection[str]) -> float | 
                 "out with dataset.exclude"
             )
         return official[0] if official else _SHARES[name]
+    others = sorted(part for part in parts if names.part(part) == name and part != choice)
+    if isinstance(choice, str) and names.part(choice) == name and choice in parts and others:
+        raise HeadstartError(
+            f"dataset.split.{name} is {choice!r}, but the source has {others[0]!r} too, which "
+            "would be trained on; leave it out with dataset.exclude"
+        )
     if isinstance(choice, str) and choice not in parts:
         there = f"has {', '.join(sorted(parts))} to choose from" if parts else "has none"
         raise HeadstartError(
@@ -152,76 +140,6 @@ def _resolve(name: str, choice: float | str, parts: Collection[str]) -> float | 
     return choice
 
 
-def _fold(left: pd.DataFrame, folds: int, number: int, seed: int) -> pd.Index:
-    """Rows of one of `folds` stratified parts, copies and groups included."""
-    distinct = left.sort_values("id").drop_duplicates("sha256")
-    codes, classes = pd.factorize(distinct["label"])
-    units = distinct["unit"]
-    if units.nunique() < folds:
-        raise HeadstartError(
-            f"dataset.split.folds is {folds}, but there are only {units.nunique()} groups of "
-            "images that stay together; lower it"
-        )
-    smallest = np.bincount(codes)
-    grouped = units.nunique() < len(distinct)
-    if not grouped and smallest.min() < folds:
-        raise HeadstartError(
-            f"dataset.split.folds is {folds}, but class {classes[int(smallest.argmin())]!r} has "
-            f"{_images(int(smallest.min()))}; lower it or add images"
-        )
-    kind = StratifiedGroupKFold if grouped else StratifiedKFold
-    chosen = _dealt(kind(folds, shuffle=True, random_state=seed), codes, units)[number]
-    return left.index[left["unit"].isin(units.iloc[chosen])]
-
-
-def _dealt(folds: Any, codes: np.ndarray, units: pd.Series) -> list[np.ndarray]:
-    """Positions of each of scikit-learn's folds, stratified as well as the units allow."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of classes with fewer units than folds
-        return [rows for _, rows in folds.split(codes, codes, units)]
-
-
-def _draw(left: pd.DataFrame, name: str, share: float, seed: int) -> pd.Index:
-    """Rows of a stratified share of the distinct pictures, copies and groups included."""
-    distinct = left.sort_values("id").drop_duplicates("sha256")
-    codes, classes = pd.factorize(distinct["label"])
-    count = round(share * len(distinct))
-    smaller = min(count, len(distinct) - count)
-    if smaller < len(classes):
-        raise HeadstartError(
-            f"dataset.split.{name} is {share}, which divides {_images(len(distinct))} into "
-            f"{len(distinct) - count:,} and {count:,}, too few for {len(classes)} classes; "
-            f"{'raise' if smaller == count else 'lower'} it"
-        )
-    if (sizes := np.bincount(codes)).min() < 2:
-        raise HeadstartError(
-            f"dataset.split.{name}: class {classes[int(sizes.argmin())]!r} has 1 image left, "
-            "but needs at least 2; add images or lower dataset.split.test"
-        )
-    if distinct["unit"].nunique() < len(distinct):
-        chosen = _draw_groups(distinct["unit"], codes, name, share, seed)
-        return left.index[left["unit"].isin(chosen)]
-    _, drawn = train_test_split(
-        distinct["sha256"].to_numpy(), test_size=count, random_state=seed, stratify=codes
-    )
-    return left.index[left["sha256"].isin(drawn)]
-
-
-def _draw_groups(
-    units: pd.Series, codes: np.ndarray, name: str, share: float, seed: int
-) -> np.ndarray:
-    """Units that make up about a share of the images, as stratified as they allow."""
-    pieces = min(_PIECES, units.nunique(), int(np.bincount(codes).max()))
-    if pieces < 2:
-        raise HeadstartError(
-            f"dataset.split.{name}: all images that are left are of one group; "
-            "correct dataset.group, or add images of other groups"
-        )
-    dealt = _dealt(StratifiedGroupKFold(pieces, shuffle=True, random_state=seed), codes, units)
-    taken = np.concatenate(dealt[: int(np.clip(round(share * pieces), 1, pieces - 1))])
-    return units.iloc[taken].unique()
-
-
 def _require_training(labels: pd.Series, side: pd.Series, settings: Split) -> None:
     missing = sorted(set(labels) - set(labels[side == "train"]))
     if missing:
@@ -229,10 +147,6 @@ def _require_training(labels: pd.Series, side: pd.Series, settings: Split) -> No
             f"dataset.split.test {settings.test} and dataset.split.val {settings.val} leave no "
             f"training image of class {missing[0]!r}; add images of it or give smaller shares"
         )
-
-
-def _images(count: int) -> str:
-    return f"{count:,} image{'' if count == 1 else 's'}"
 
 
 def take_fraction(train: pd.DataFrame, fraction: float, seed: int) -> pd.DataFrame:
@@ -286,7 +200,7 @@ def summary(manifest: pd.DataFrame, split: pd.DataFrame) -> list[str]:
         lines.append("groups: " + ", ".join(f"{name} {groups.get(name, 0):,}" for name in SPLITS))
     if dropped := usable["split"].isna().sum():
         kind = "exact copies or of the groups" if len(grouped) else "exact copies"
-        lines.append(f"{_images(dropped)} left out, {kind} of test or validation images")
+        lines.append(f"{images(dropped)} left out, {kind} of test or validation images")
     return lines + _near_copies(usable)
 
 

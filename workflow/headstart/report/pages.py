@@ -6,7 +6,6 @@ Figures are inlined, styles too; the page needs no script and no network.
 import base64
 import io
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,16 @@ import yaml
 from PIL import Image
 
 from headstart import HeadstartError, __version__
+from headstart.report.formats import (
+    count,
+    duration,
+    missing,
+    number,
+    p_value,
+    percent,
+    points,
+    size,
+)
 
 FIGURE_TITLES = {
     "curves": "Training curves",
@@ -128,70 +137,13 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and not math.isfinite(value))
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    """A share as a percentage: 0.872 → 87.2 %; a dash for what is unknown, as in all of these."""
-    return "–" if _missing(value) else f"{100 * value:.{digits}f}\u00a0%"  # type: ignore[operator]
-
-
-def points(value: float | None) -> str:
-    """A difference of shares in signed points: 0.027 → +2.7."""
-    if _missing(value):
-        return "–"
-    return f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")  # type: ignore[operator]
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A plain number with a fixed count of decimals."""
-    return "–" if _missing(value) else f"{value:.{digits}f}"
-
-
-def count(value: float | None) -> str:
-    """A whole number with thousands separators."""
-    return "–" if _missing(value) else f"{value:,.0f}"
-
-
-def p_value(value: float | None) -> str:
-    """A p value with three decimals, or < 0.001."""
-    return "< 0.001" if not _missing(value) and value < 0.001 else number(value)  # type: ignore[operator]
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds in at most two units: 191 → 3 min 11 s; a dash for zero, which was no work."""
-    if _missing(seconds) or seconds == 0:
-        return "–"
-    assert seconds is not None
-    if seconds < 59.5:
-        return f"{seconds:.2g}\u00a0s" if seconds < 9.95 else f"{seconds:.0f}\u00a0s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes}\u00a0min {rest}\u00a0s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}\u00a0h {minutes}\u00a0min"
-
-
-def size(value: float | None) -> str:
-    """Bytes in binary units: 1.9e9 → 1.8 GiB; a dash for zero, which was not measured."""
-    if _missing(value) or value == 0:
-        return "–"
-    assert value is not None
-    unit = "KiB" if value < 2**20 else "MiB" if value < 2**30 else "GiB"
-    amount = value / {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}[unit]
-    return f"{amount:.1f}\u00a0{unit}" if unit == "GiB" else f"{amount:.0f}\u00a0{unit}"
-
-
 def _ranked(summary: pd.DataFrame) -> list[dict[str, Any]]:
     order = summary.sort_values(["fraction", "accuracy"], ascending=[False, False], kind="stable")
     return [{str(key): value for key, value in row.items()} for row in order.to_dict("records")]
 
 
 def _distinct(values: list[Any]) -> list[str]:
-    return list(
-        dict.fromkeys(str(value) for value in values if not _missing(value) and value != "")
-    )
+    return list(dict.fromkeys(str(value) for value in values if not missing(value) and value != ""))
 
 
 def _counts(manifest: pd.DataFrame, split: pd.DataFrame) -> dict[str, Any]:
@@ -267,7 +219,7 @@ def _run(folder: Path, illustrated: bool) -> dict[str, Any]:
 def _metric(name: str, value: Mapping[str, float]) -> tuple[str, str, str]:
     write = percent if name in SHARES else number
     interval = (
-        "" if _missing(value.get("low")) else f"{write(value['low'])} to {write(value['high'])}"
+        "" if missing(value.get("low")) else f"{write(value['low'])} to {write(value['high'])}"
     )
     return METRIC_NAMES.get(name, name), write(value["value"]), interval
 
