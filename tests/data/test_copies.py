@@ -69,6 +69,11 @@ def test_features_find_what_the_hash_alone_does_not() -> None:
     assert np.isclose(found.cosine[0], 1)
 
 
-def test_exact_copies_count_once() -> None:
+def test_exact_copies_count_once_and_are_told_under_two_labels() -> None:
     frame = table(photographs(1) * 3, ["x"] * 3).assign(sha256="same")
     assert copies.near(frame).empty
+    found = copies.near(frame.assign(label=["x", "x", "y"]))
+    assert found[["id", "other", "label", "other_label"]].values.tolist() == [
+        ["00", "02", "x", "y"]
+    ]
+    assert found.hash_distance.tolist() == [0]

@@ -8,7 +8,7 @@ import pandas as pd
 _SAME_HASH = 26  # of 256 bits, a tenth; two unrelated pictures differ in about half
 _LIKE_HASH = 90
 _LIKE_FEATURES = 0.97
-_BLOCK = 1024
+_BLOCK = 1 << 24  # distances held at a time
 MOST_PAIRS = 10_000
 COLUMNS = ["id", "other", "label", "other_label", "hash_distance", "cosine"]
 
@@ -18,7 +18,8 @@ def near(images: pd.DataFrame, features: np.ndarray | None = None) -> pd.DataFra
 
     Two pictures are near copies where their hashes differ in at most a tenth of the bits, or
     where the features point the same way (cosine of at least 0.97) and the hashes differ in at
-    most about a third. Exact copies count as one picture.
+    most about a third. Exact copies under one label count as
+    one picture.
 
     Args:
         images: columns id, label, sha256 and phash (64 hexadecimal digits).
@@ -27,7 +28,7 @@ def near(images: pd.DataFrame, features: np.ndarray | None = None) -> pd.DataFra
     Returns:
         `COLUMNS`; hash_distance in bits, cosine empty without features.
     """
-    first = np.flatnonzero(~images["sha256"].duplicated().to_numpy())
+    first = np.flatnonzero(~images.duplicated(["sha256", "label"]).to_numpy())
     distinct = images.iloc[first]
     bits = _bits(distinct["phash"])
     vectors = None if features is None else _unit(features[first])
@@ -38,7 +39,7 @@ def near(images: pd.DataFrame, features: np.ndarray | None = None) -> pd.DataFra
         alike = (distance <= _SAME_HASH) | ((distance <= _LIKE_HASH) & (cosine >= _LIKE_FEATURES))
         for a, b in np.argwhere(alike & (np.arange(len(bits)) > rows[:, None])):
             found.append((rows[a], b, int(distance[a, b]), float(cosine[a, b])))
-    found = sorted(found, key=lambda pair: pair[2])[:MOST_PAIRS]
+        found = sorted(found, key=lambda pair: pair[2])[:MOST_PAIRS]
     return _named(distinct, found)
 
 
@@ -60,8 +61,9 @@ def _unit(features: np.ndarray) -> np.ndarray:
 
 
 def _blocks(n: int) -> Iterator[np.ndarray]:
-    for start in range(0, n, _BLOCK):
-        yield np.arange(start, min(start + _BLOCK, n))
+    height = max(1, _BLOCK // max(1, n))
+    for start in range(0, n, height):
+        yield np.arange(start, min(start + height, n))
 
 
 def _named(distinct: pd.DataFrame, found: list[tuple[int, int, int, float]]) -> pd.DataFrame:
