@@ -70,9 +70,11 @@ def test_parts_that_leave_a_choice_are_one_line(tmp_path, fill, checked, mistake
     assert [word for word in words if word not in text] == [], text
 
 
-def test_a_choice_between_parts(tmp_path, fill, checked):
+def test_a_choice_between_parts_trains_on_neither(tmp_path, fill, checked, mistake):
     fill(tmp_path / "images", *in_parts("train", "val", "valid"))
-    assert len(checked(split={"val": "valid"}).table) == 48
+    text = mistake(lambda: checked(split={"val": "valid"}))
+    assert "dataset.split.val is 'valid', but the source has 'val' too" in text
+    assert len(checked(split={"val": "valid"}, exclude=["/val/"]).table) == 32
     assert len(checked(exclude=["/val/"]).table) == 32
 
 

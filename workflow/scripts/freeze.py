@@ -26,8 +26,10 @@ def main(files: Files) -> None:
     table.to_csv(files.split, index=False)
     lines = [*files.source_notes.read_text().splitlines(), *manifest.summary(images)]
     for number, path in zip(numbers, files.split_notes, strict=True):
-        prefix = f"split {number}, " if len(numbers) > 1 else ""
-        lines += [f"{prefix}{line}" for line in path.read_text().splitlines()]
+        said = path.read_text().splitlines()
+        if len(numbers) > 1:
+            said = [f"split {number}: {line.removeprefix('split: ')}" for line in said]
+        lines += said
     files.notes.write_text("".join(f"{line}\n" for line in lines))
 
 

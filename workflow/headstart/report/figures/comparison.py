@@ -73,7 +73,7 @@ def accuracy(
         axes.spines["left"].set_visible(False)
         percent_axis(axes, "x")
         figure.supxlabel(
-            "test accuracy: mean and 95 % interval above, one point per seed below", fontsize=9.5
+            "test accuracy: mean and 95 % interval above, one point per run below", fontsize=9.5
         )
         axes.set_title(f"Accuracy on {verdict['n_test']:,} test images")
 

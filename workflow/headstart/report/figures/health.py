@@ -38,7 +38,7 @@ def suspects(rows: Sequence[tuple[np.ndarray, str, str, float]], total: int, pat
         path,
         [Row(*row) for row in zip(pictures, in_rows(captions, 6), strict=True)],
         title=title,
-        note=f"First line: the label. Second line: what probes that never saw it believe.{more}",
+        note=f"The label, and what probes that never saw it believe.{more}",
         side=146,
     )
 
