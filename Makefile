@@ -16,7 +16,7 @@ run: environment
 	$(BIN)/snakemake --cores $(CORES) $(LIMIT) $(ARGS)
 
 test: environment
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 lint: environment
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from small_project import FULL, PER_CLASS, RUNS, planned, snakemake
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
 
 def test_terminal_tells_broken_files_verdict_and_where_to_look(project: Path) -> None:

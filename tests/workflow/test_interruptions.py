@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from small_project import CONFIG, FULL, snakemake, write_config
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
 
 def killed_after_an_epoch(project: Path) -> None:

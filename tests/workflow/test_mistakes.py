@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from small_project import CONFIG, snakemake, write_config
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
 
 @pytest.mark.parametrize(

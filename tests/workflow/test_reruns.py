@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from small_project import CONFIG, planned, snakemake, write_config
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
 
 def learning_rate(config: dict) -> None:
@@ -106,10 +106,24 @@ def test_a_changed_value_reruns_what_it_affects(
     assert jobs == ({"compare": 1, "report": 1} | expected if expected else {"report": 1})
 
 
-def test_an_edited_library_module_reruns_the_rules_that_import_it(changed: Path) -> None:
-    module = changed / "workflow/headstart/evaluation.py"
-    module.write_text(module.read_text() + "\n# edited\n")
-    assert planned(changed) == {"evaluate": 3, "compare": 1, "report": 1}
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        ("verdict/evaluation.py", {"evaluate": 3}),
+        ("verdict/words.py", {}),
+        ("verdict/suspects.py", {"health": 1}),
+        (
+            "training/loop.py",
+            {"train_from_features": 1, "train_from_images": 2, "evaluate": 3},
+        ),
+    ],
+)
+def test_an_edited_library_module_reruns_the_rules_that_import_it(
+    changed: Path, module: str, expected: dict[str, int]
+) -> None:
+    path = changed / "workflow/headstart" / module
+    path.write_text(path.read_text() + "\n# edited\n")
+    assert planned(changed) == {"compare": 1, "report": 1} | expected
 
 
 def test_an_added_image_is_noticed(changed: Path) -> None:
