@@ -35,6 +35,11 @@ _TINY = {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the workflow's tests, the longest group, which one process runs by itself."""
+    items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
+
+
 @pytest.fixture(autouse=True)
 def no_store_left_behind() -> Iterator[None]:
     """MLflow writes the store in use to the environment, where the next test would find it."""
