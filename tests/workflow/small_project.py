@@ -50,9 +50,9 @@ def write_config(project: Path, config: dict) -> None:
     (project / "experiment.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
 
-def planned(project: Path) -> dict[str, int]:
+def planned(project: Path, *targets: str) -> dict[str, int]:
     """Jobs per rule that a dry run announces."""
-    done = snakemake(project, "--dry-run")
+    done = snakemake(project, *targets, "--dry-run")
     assert done.returncode == 0, done.stderr
     output = done.stdout + done.stderr
     if "Job stats:" not in output:
