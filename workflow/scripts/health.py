@@ -77,11 +77,16 @@ def find_copies(
     logger.info("%d pairs of near copies, %d under two labels", len(found), len(torn))
     shown = pd.concat([torn, found]).drop_duplicates(["id", "other"]).head(figures.MOST_PAIRS)
     pairs = [
-        (one, other, f"{row.id}\n{row.label}", f"{row.other}\n{row.other_label}")
+        (one, other, caption(row.id, row.label), caption(row.other, row.other_label))
         for row in shown.itertuples()
         for one, other in [[cache[k] for k in cache.positions([row.id, row.other])]]
     ]
     figures.copies(pairs, len(found), files.copies_figure)
+
+
+def caption(image: str, label: str) -> str:
+    """The file's name, and what it is labelled."""
+    return f"{Path(image).name}\n{label}"
 
 
 def find_suspects(
