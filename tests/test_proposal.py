@@ -87,6 +87,15 @@ def test_a_table_of_labels(here: Path, header: bool) -> None:
     assert set(sources.list_images(experiment.dataset).label) == {"a", "b", "c"}
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "cp1252"])
+def test_a_table_in_another_encoding_and_with_semicolons(here: Path, encoding: str) -> None:
+    draw(here / "set", {"photos": 12})
+    rows = [f"{k:03d};{'Käse' if k % 2 else 'Brot'}" for k in range(12)]
+    (here / "set/labels.csv").write_text("\n".join(["id;class", *rows]), encoding)
+    _, experiment = proposed("set")
+    assert set(sources.list_images(experiment.dataset).label) == {"Käse", "Brot"}
+
+
 def test_an_archive(here: Path) -> None:
     draw(here / "flowers", {"rose": 12, "tulip": 12})
     shutil.make_archive("flowers", "zip", here, "flowers")

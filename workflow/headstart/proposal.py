@@ -25,7 +25,6 @@ _STEPS = 300  # optimizer steps that a tiny set gets at least
 _BATCH = 32
 _UNEVEN = 3  # times as many images in the largest class as in the smallest
 _SHOWN = 20
-_TABLES = {".csv", ".tsv", ".txt"}
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz")
 
 
@@ -74,7 +73,7 @@ def examine(source: str, downloads: Path) -> Look:
         return _folder(path)
     if source.lower().endswith(_ARCHIVES) or "://" in source:
         return _archive(source, downloads)
-    if path.is_file() and path.suffix.lower() in _TABLES:
+    if guesses.is_table(path):
         return _table(path.parent, {"source": "csv", "path": str(path.parent)}, path.name)
     what = "is no folder, table or archive" if path.exists() else "does not exist"
     raise HeadstartError(

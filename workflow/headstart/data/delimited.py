@@ -74,6 +74,22 @@ def read(
     return frame.apply(lambda column: column.str.strip()), notes
 
 
+def lines(root: Path, file: str, separator: str) -> list[list[str]]:
+    """The stripped cells of every line that is not blank, the first one too, whatever it is.
+
+    Raises:
+        HeadstartError: the file is missing or no such text.
+    """
+    try:
+        text, _ = _text((root / file).read_bytes(), file)
+        found = list(_lines(text, Join(file, separator, None)))
+    except _MistakeError as error:
+        raise HeadstartError(str(error)) from None
+    except OSError as error:
+        raise HeadstartError(f"{root / file} cannot be read ({error.strerror})") from None
+    return [[cell.strip() for cell in cells] for _, cells in found]
+
+
 def _text(data: bytes, file: str) -> tuple[str, list[str]]:
     """The file's characters, and a note where their encoding is a guess."""
     if kind := next((kind for mark, kind in _NO_TEXT.items() if data.startswith(mark)), None):

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from headstart.data import names
+from headstart import HeadstartError
+from headstart.data import delimited, names
 
-_TABLES = {".csv": "comma", ".tsv": "tab", ".txt": "whitespace"}
-_SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "whitespace": r"\s+"}
+_SEPARATORS = {".csv": "comma", ".tsv": "tab", ".txt": "whitespace"}
 _LABELS = ("label", "class", "category", "target", "breed", "species", "diagnosis", "type", "dx")
 _PARTS = ("split", "set", "subset", "part", "partition", "fold", "is_train", "is_training_img")
 _ENOUGH = 0.5  # of the rows must lead to a file
@@ -30,13 +30,14 @@ class Guess:
     rows: int
 
 
+def is_table(path: Path) -> bool:
+    """Whether a file may be a table of labels, by its ending."""
+    return path.suffix.lower() in _SEPARATORS and path.is_file() and not names.is_junk(path.name)
+
+
 def tables(root: Path) -> list[Path]:
     """Text files directly in a folder that may be tables, the largest first."""
-    found = [
-        path
-        for path in root.iterdir()
-        if path.suffix.lower() in _TABLES and path.is_file() and not names.is_junk(path.name)
-    ]
+    found = filter(is_table, root.iterdir())
     return sorted(found, key=lambda path: -path.stat().st_size)
 
 
@@ -75,41 +76,36 @@ class _Index:
 
 
 def _read(root: Path, path: Path, index: _Index) -> Guess | None:
-    for separator in dict.fromkeys([_TABLES[path.suffix.lower()], "comma", "semicolon", "tab"]):
-        for header in (0, None):
-            try:
-                rows = pd.read_csv(
-                    path,
-                    sep=_SEPARATORS[separator],
-                    header=header,
-                    dtype="str",
-                    keep_default_na=False,
-                    encoding_errors="replace",
-                )
-            except (ValueError, OSError):
-                continue
-            if found := _columns(rows, separator, header is None, path.relative_to(root), index):
-                return found
+    file = path.relative_to(root).as_posix()
+    likely = _SEPARATORS.get(path.suffix.lower(), "comma")
+    for separator in dict.fromkeys([likely, "comma", "semicolon", "tab"]):
+        try:
+            lines = delimited.lines(root, file, separator)
+        except HeadstartError:
+            continue
+        if found := _columns(lines, separator, file, index):
+            return found
     return None
 
 
-def _columns(
-    rows: pd.DataFrame, separator: str, headless: bool, file: Path, index: _Index
-) -> Guess | None:
-    if headless:
-        rows.columns = pd.Index([f"column{k}" for k in range(1, rows.shape[1] + 1)])
-    if rows.shape[1] < 2 or rows.empty:
+def _columns(lines: list[list[str]], separator: str, file: str, index: _Index) -> Guess | None:
+    widths = set(map(len, lines))
+    if len(widths) != 1 or min(widths) < 2:
         return None
-    patterns = {str(name): index.pattern(rows[name].str.strip()) for name in rows}
+    headless = index.pattern(lines[0])[1] > 0
+    columns = [f"column{k}" for k in range(1, min(widths) + 1)] if headless else lines[0]
+    rows = pd.DataFrame(lines if headless else lines[1:], columns=columns, dtype="str")
+    if rows.empty or not rows.columns.is_unique:
+        return None
+    patterns = {name: index.pattern(rows[name]) for name in columns}
     image, (pattern, matched) = max(patterns.items(), key=lambda item: item[1][1])
     label = _label(rows.drop(columns=image))
-    names_an_image = not headless and index.pattern([image])[1]
-    if matched < _ENOUGH * len(rows) or label is None or names_an_image:
+    if matched < _ENOUGH * len(rows) or label is None:
         return None
     return Guess(
-        file=file.as_posix(),
+        file=file,
         separator=separator,
-        columns=tuple(map(str, rows)) if headless else None,
+        columns=tuple(columns) if headless else None,
         image=pattern.replace("{}", f"{{{image}}}"),
         label=label,
         matched=matched,
