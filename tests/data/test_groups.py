@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from headstart.data import sources
+from headstart.data import groups, sources
 from headstart.experiment import config, loading
 
 
@@ -92,7 +92,7 @@ def test_a_column_of_the_table_is_the_group(tmp_path, fill, make_dataset, mistak
 def test_groups_that_file_names_show(tmp_path, fill, paths, example):
     fill(tmp_path, *paths)
     survey = sources.survey(folder(tmp_path))
-    suggestion = sources.suggested_group(survey.table)
+    suggestion = groups.suggested(survey.table)
     if example is None:
         assert suggestion is None and survey.notes == []
         return
@@ -124,7 +124,7 @@ CLASSES = ("cat", "dog")
 def test_names_that_show_no_groups(tmp_path, fill, paths):
     fill(tmp_path, *paths)
     survey = sources.survey(folder(tmp_path))
-    assert sources.suggested_group(survey.table) is None and survey.notes == []
+    assert groups.suggested(survey.table) is None and survey.notes == []
 
 
 def test_elpv_shows_no_groups():

@@ -215,7 +215,7 @@ def test_parts_match_however_they_are_written(tmp_path, fill, make_dataset, valu
     part = {"column": "set", "values": values}
     table = {"file": "t.csv", "image": "{file}", "label": "kind", "part": part}
     dataset = make_dataset("csv", path=str(tmp_path), table=table)
-    assert tables.list_images(tmp_path, dataset.table)["split"].tolist() == parts
+    assert tables.survey(tmp_path, dataset.table)[0]["split"].tolist() == parts
 
 
 def test_parts_that_cannot_be_told_apart_or_are_unknown(survey, mistake):

@@ -16,7 +16,7 @@ from PIL import Image
 
 from headstart import HeadstartError
 from headstart.compute import leases
-from headstart.data import folders, guesses, names, roots, sources
+from headstart.data import folders, groups, guesses, names, roots, sources
 from headstart.data.surveys import Survey
 from headstart.experiment.config import Dataset, Table
 
@@ -195,7 +195,7 @@ def text(name: str, look: Look) -> str:
         endings=look.endings,
         notes=look.survey.notes,
         dataset=_yaml({"dataset": look.settings}),
-        group=sources.suggested_group(table),
+        group=groups.suggested(table),
         gpu=gpu,
         size=min(224 if gpu else 160, max(96, 32 * round(look.side / 32))),
         uneven=counts.max() >= _UNEVEN * counts.min(),

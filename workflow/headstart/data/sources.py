@@ -15,7 +15,6 @@ from headstart.data.roots import check_address
 from headstart.data.surveys import Survey
 from headstart.experiment.config import Dataset, Table
 
-suggested_group = groups.suggested
 _LOCAL = {"package", "folder", "csv"}
 
 

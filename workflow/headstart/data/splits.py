@@ -116,8 +116,8 @@ def _choices(settings: Split, parts: Collection[str]) -> dict[str, float | str]:
 
 
 def _resolve(name: str, choice: float | str, parts: Collection[str]) -> float | str:
+    official = sorted(part for part in parts if names.part(part) == name)
     if choice == "auto":
-        official = sorted(part for part in parts if names.part(part) == name)
         if len(official) > 1:
             raise HeadstartError(
                 f"dataset.split.{name} is auto, but the source has the parts "
@@ -125,10 +125,10 @@ def _resolve(name: str, choice: float | str, parts: Collection[str]) -> float | 
                 "out with dataset.exclude"
             )
         return official[0] if official else _SHARES[name]
-    others = sorted(part for part in parts if names.part(part) == name and part != choice)
-    if isinstance(choice, str) and names.part(choice) == name and choice in parts and others:
+    if choice in official and len(official) > 1:
+        other = next(part for part in official if part != choice)
         raise HeadstartError(
-            f"dataset.split.{name} is {choice!r}, but the source has {others[0]!r} too, which "
+            f"dataset.split.{name} is {choice!r}, but the source has {other!r} too, which "
             "would be trained on; leave it out with dataset.exclude"
         )
     if isinstance(choice, str) and choice not in parts:

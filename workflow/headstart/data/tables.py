@@ -16,11 +16,6 @@ _BOOLEANS = {
 }
 
 
-def list_images(root: Path, table: Table, extra: str | None = None) -> pd.DataFrame:
-    """The images of a table, as `survey` finds them."""
-    return survey(root, table, extra)[0]
-
-
 def survey(root: Path, table: Table, extra: str | None = None) -> tuple[pd.DataFrame, list[str]]:
     """One row per row of the table, and notes on what was read otherwise than it stands there.
 
