@@ -97,6 +97,16 @@ def features_meta(wildcards):
     return str(Path(features_file(wildcards)).with_suffix(".json"))
 
 
+def probe_features(wildcards):
+    """The features that a strategy's first phase is fitted on before the others see images."""
+    strategy = EXPERIMENT.strategies[wildcards.strategy]
+    return (
+        f"{RESULTS}/features/pooled.npy"
+        if strategy.starts_with_probe and not strategy.from_features
+        else []
+    )
+
+
 def feature_augmentation():
     """The plain view alone does not depend on the augmentation."""
     return (

@@ -52,6 +52,7 @@ rule train_from_images:
         classes=f"{RESULTS}/classes.json",
         images=f"{RESULTS}/cache/images.bin",
         index=f"{RESULTS}/cache/index.csv",
+        probe_features=probe_features,
         tracking=ancient(f"{RESULTS}/tracking.json"),
         code=code("train"),
     output:

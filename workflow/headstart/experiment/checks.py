@@ -60,8 +60,20 @@ def _start(strategy: Strategy, experiment: Experiment, key: str) -> Iterator[str
             f"{key}.phases train only the head of a random backbone; train all, "
             "or set init to pretrained"
         )
-    if len(strategy.phases) > 1 and "probe" in kinds:
-        yield f"{key}.phases mix a probe with other phases; give the probe a strategy of its own"
+    if "probe" in {phase.train for phase in strategy.phases[1:]}:
+        yield f"{key}.phases have a probe after another phase; a probe can only come first"
+    if strategy.init != "pretrained":
+        frozen = [i for i, phase in enumerate(strategy.phases) if phase.norm == "frozen"]
+        if frozen:
+            yield (
+                f"{key}.phases[{frozen[0]}].norm is 'frozen', but init is {strategy.init!r}, which "
+                "brings no statistics to keep; leave norm out"
+            )
+    if strategy.starts_with_probe and strategy.init != "pretrained":
+        yield (
+            f"{key}.phases begin with a probe, which is fitted on pretrained features, but init is "
+            f"{strategy.init!r}; set it to pretrained"
+        )
 
 
 def _batches(strategy: Strategy, experiment: Experiment, key: str) -> Iterator[str]:

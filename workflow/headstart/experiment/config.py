@@ -4,8 +4,9 @@ The schema (workflow/schemas/config.schema.yaml) is the single source of types, 
 defaults; `checks` adds the rules that span several keys.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import dacite
@@ -139,6 +140,7 @@ class Training:
     class_weights: str
     sampling: str
     gradient_clip: float | None
+    norm: str
     select_by: str
 
 
@@ -149,6 +151,8 @@ class Phase:
     train: str
     stages: int | None = None
     epochs: int = 0
+    steps: int | None = None
+    norm: str = "batch"
     start_size: int | None = None
     optimizer: str = ""
     lr: float = 0.0
@@ -163,6 +167,12 @@ class Phase:
     min_lr: float = 0.0
     classifier: str = ""
     strengths: int = 0
+    strength: float | None = None
+    views: str = "plain"
+
+    def fitted(self, steps_per_epoch: int) -> "Phase":
+        """The phase with as many epochs as its least number of steps asks for."""
+        return replace(self, epochs=max(self.epochs, math.ceil((self.steps or 0) / steps_per_epoch)))
 
 
 @dataclass(frozen=True)
@@ -201,17 +211,35 @@ class Strategy:
 
     @property
     def is_probe(self) -> bool:
-        return self.phases[0].train == "probe"
+        """Whether it is a probe and nothing else."""
+        return [phase.train for phase in self.phases] == ["probe"]
+
+    @property
+    def starts_with_probe(self) -> bool:
+        """Whether a fitted probe gives the head with which the other phases set out."""
+        return self.phases[0].train == "probe" and not self.is_probe
 
     @property
     def epochs(self) -> int:
-        """Rows of the history: epochs, or for a probe the strengths tried."""
-        return sum(phase.epochs + phase.strengths for phase in self.phases)
+        """Epochs of all phases; those of a probe are the strengths tried."""
+        return sum(phase.epochs for phase in self.phases) + (
+            self.phases[0].strengths if self.is_probe else 0
+        )
+
+    def fitted(self, images: int) -> "Strategy":
+        """The strategy with its lengths in epochs of so many training images."""
+        steps = math.ceil(images / self.training.batch_size)
+        return replace(self, phases=tuple(phase.fitted(steps) for phase in self.phases))
 
 
 @dataclass(frozen=True)
 class Evaluation:
     flips: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    trials: int
 
 
 @dataclass(frozen=True)
@@ -233,6 +261,7 @@ class Experiment:
     seeds: tuple[int, ...]
     fractions: tuple[float, ...]
     evaluation: Evaluation
+    tuning: Tuning
     report: Report
 
 

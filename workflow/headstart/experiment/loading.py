@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from headstart.experiment import checks, config, schema
+from headstart.experiment import checks, config, recipes, schema
 from headstart.experiment.lines import Origin, shown
 from headstart.experiment.schema import ConfigError, with_defaults
 
@@ -64,12 +64,22 @@ def from_dict(raw: dict[str, Any], origin: Origin = _UNKNOWN) -> config.Experime
     Raises:
         ConfigError: in one line, the first key that breaks a rule, its value and the rule.
     """
+    raw = recipes.expanded(raw, origin)
     settings = with_defaults(raw, origin)
     settings["split"] = settings["dataset"].pop("split")
     shared = settings["training"]
     for name, strategy in settings["strategies"].items():
         strategy["training"] = shared | raw["strategies"][name].get("training", {})
         strategy.setdefault("augmentation", settings["augmentation"])
+        norm = strategy["training"]["norm"] or _own_norm(strategy["init"])
+        for phase in strategy["phases"]:
+            phase["norm"] = phase.get("norm") or norm
+        strategy["training"]["norm"] = norm
     experiment = config.parse(config.Experiment, settings)
     checks.check(experiment, origin)
     return experiment
+
+
+def _own_norm(init: str) -> str:
+    """Statistics that came with weights are kept; a random body has none to keep."""
+    return "frozen" if init == "pretrained" else "batch"

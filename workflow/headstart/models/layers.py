@@ -93,15 +93,23 @@ def freeze_all_but(model: "nn.Module", trainable: Sequence[str]) -> None:
         parameter.grad = None
 
 
-def train_mode(model: "nn.Module") -> None:
+def train_mode(model: "nn.Module", norm: str = "batch") -> None:
     """Train mode, but for wholly frozen modules: they stay in eval mode.
 
     A frozen BatchNorm in train mode would go on updating its running statistics.
+
+    Args:
+        norm: batch, or frozen: no BatchNorm layer uses or updates the statistics of a batch,
+            while scale and shift train on. A few batches estimate them worse than the weights'
+            own training did.
     """
+    from torch.nn.modules.batchnorm import _BatchNorm
+
     model.train()
     for module in model.modules():
         parameters = list(module.parameters())
-        if parameters and not any(parameter.requires_grad for parameter in parameters):
+        idle = parameters and not any(parameter.requires_grad for parameter in parameters)
+        if idle or (norm == "frozen" and isinstance(module, _BatchNorm)):
             module.eval()
 
 
@@ -139,7 +147,7 @@ def require_batch(
     """
     if min(sizes) > 1:
         return
-    phases = [trainable_names(model, phase) for phase in strategy.phases]
+    phases = [trainable_names(model, phase) for phase in strategy.phases if phase.norm == "batch"]
     trained = {name for body, _ in phases for name in body}
     starved = [name for name in _single_valued(model, shape) if f"{name}.weight" in trained]
     if not starved:

@@ -39,15 +39,15 @@ class Progress:
         """Note an epoch's row of the history, and keep its model if it is the best yet.
 
         Args:
-            select_by: the validation score that decides, accuracy or loss; the other decides
-                between equals.
+            select_by: what decides: last, or the validation score accuracy or loss, the other
+                deciding between equals.
             model: gives the state dict of the epoch's model.
         """
         self.epoch = int(row["epoch"])
         self.history.append(row)
         accuracy, loss = row["val_accuracy"], row["val_loss"]
         score = (accuracy, -loss) if select_by == "accuracy" else (-loss, accuracy)
-        if self.best_epoch == 0 or score > tuple(self.best_score):
+        if select_by == "last" or self.best_epoch == 0 or score > tuple(self.best_score):
             self.best_epoch, self.best_score = self.epoch, score
             self.best_model = model()
 

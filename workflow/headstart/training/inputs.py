@@ -1,7 +1,7 @@
 """What a run trains: its examples, its model and the batches that the model sees."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from headstart.data.cache import ImageCache
 from headstart.experiment.config import Strategy
 from headstart.models import backbones, layers, layouts, tails
 from headstart.models.backbones import Prepared
-from headstart.training import losses, strategies
+from headstart.training import losses, probes, strategies
 from headstart.training.checkpoints import Progress
 from headstart.training.jobs import Job
 from headstart.training.task import Task
@@ -68,6 +68,7 @@ def read(job: Job, device: Device) -> Inputs:
     classes = json.loads(files.classes.read_text())
     frame = pd.read_csv(files.train_val, dtype=str, keep_default_na=False)
     chosen = splits.take_fraction(frame[frame.split == "train"], name.fraction, name.seed)
+    job = replace(job, strategy=job.strategy.fitted(len(chosen)))
     parts = {"train": chosen, "val": frame[frame.split == "val"]}
     index = {label: position for position, label in enumerate(classes)}
     return Inputs(
@@ -102,6 +103,7 @@ def prepare(inputs: Inputs) -> tuple[Task, Batches]:
         n_classes, seed = len(inputs.classes), inputs.job.name.seed
         whole = backbones.build(inputs.backbone, n_classes, seed, strategy.init)
         head = whole.get_submodule(layers.head_name(whole))
+        _start_head(inputs, head)
         model = layouts.place(whole, device, head)
         batches = _image_batches(inputs, model, sampling)
         shape = (3, *2 * [min(strategies.epoch_sizes(strategy, inputs.backbone.image["size"]))])
@@ -125,12 +127,28 @@ def _after_features(inputs: Inputs) -> nn.Module:
         torch.manual_seed(seed)
         model = nn.Sequential()
         head = layers.new_head(backbone.description["num_features"], n_classes)
+        _start_head(inputs, head)
         model.add_module("head", head)
         return model
     whole = backbones.build(backbone, n_classes, seed).eval()
     tail = tails.tail(whole, tails.trained_names(whole, stages), backbone.image["size"])
     assert tail is not None  # there are no features of a backbone that cannot be cut
     return tail.train()
+
+
+def _start_head(inputs: Inputs, head: nn.Module) -> None:
+    """Give the head the weights of the fitted probe, where the strategy begins with one.
+
+    That is lp_ft (Kumar et al. 2022): a new head would first distort the features below it.
+    """
+    strategy, files = inputs.job.strategy, inputs.job.files
+    if strategy.starts_with_probe:
+        path = files.probe_features or files.features
+        assert path is not None
+        features = np.load(path, mmap_mode="r")
+        head.load_state_dict(
+            probes.head(strategy, features, inputs.examples, inputs.job.name.seed)
+        )
 
 
 def _image_batches(inputs: Inputs, model: nn.Module, sampling: Sampling) -> ImageBatches:

@@ -11,7 +11,8 @@ from headstart.provenance import RunName
 class TrainingFiles:
     """What a training reads. There is no test image's label among it.
 
-    `features` and `features_meta` are None for a strategy that trains from images.
+    `features` and `features_meta` are None for a strategy that trains from images; of these,
+    `probe_features` are those that its first phase is fitted on, if that is a probe.
     """
 
     backbone: Path
@@ -23,6 +24,7 @@ class TrainingFiles:
     tracking: Path
     features: Path | None = None
     features_meta: Path | None = None
+    probe_features: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,7 @@ _LOGGED = 10
 def fit(task: Task, batches: Batches, strategy: Strategy, seed: int, journal: Journal) -> Progress:
     """Train through all phases, going on from the journal's last saved epoch where there is one.
 
-    The kept model is that of the epoch with the best validation score; which score, the
-    strategy's training settings say. Where several processes train together, all call this,
+    The strategy's training settings say which epoch's model is kept. Where several processes train together, all call this,
     each with its share of the batches.
 
     Returns:
@@ -38,7 +37,7 @@ def fit(task: Task, batches: Batches, strategy: Strategy, seed: int, journal: Jo
     for index, phase in enumerate(strategy.phases):
         epochs = range(first, first + phase.epochs)
         first = epochs.stop
-        if progress.epoch >= epochs.stop:
+        if not epochs or progress.epoch >= epochs.stop:
             continue
         task.begin(phase, len(batches.sizes))
         if progress.epoch in epochs:

@@ -1,12 +1,17 @@
 """Linear probes: a classical classifier fitted on the frozen backbone's features.
 
 The protocol is that of Kornblith et al. 2019 ("Do better ImageNet models transfer better?"):
-L2-regularised logistic regression by L-BFGS on the plain view, with the strength of the
-regularisation chosen on validation from a logarithmic grid. The linear SVM follows the same grid.
+L2-regularised logistic regression by L-BFGS, with the strength of the regularisation chosen from
+a logarithmic grid. Where validation images are too few to choose by, cross-validation on them and
+the training images chooses (as they and CLIP_benchmark do), and a probe that is a strategy of its
+own is then fitted on both. The linear SVM follows the same grid.
 """
 
+import logging
 import time
 import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,15 +20,21 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import LinearSVC
 
-from headstart.experiment.config import Strategy
+from headstart.experiment.config import Phase, Strategy
 from headstart.training.checkpoints import Progress
 from headstart.training.journal import Journal
 from headstart.views.batches import Examples
 
+logger = logging.getLogger(__name__)
+
 _STRONGEST, _WEAKEST = 1e-6, 1e5
 _ITERATIONS = 1000
+#: Validation images from which they choose the strength; with fewer, cross-validation does.
+ENOUGH = 200
+_FOLDS = 5
 
 
 def strengths(count: int) -> np.ndarray:
@@ -31,44 +42,129 @@ def strengths(count: int) -> np.ndarray:
     return 1 / np.logspace(np.log10(_WEAKEST), np.log10(_STRONGEST), count)
 
 
+@dataclass(frozen=True)
+class Data:
+    """What a probe is fitted and chosen on.
+
+    Attributes:
+        features: float32 (views, n, d).
+        labels: int64 (n,), of those images.
+        parts: of each fit, the positions in n to fit on and to score on, in the plain view.
+    """
+
+    features: np.ndarray
+    labels: np.ndarray
+    parts: list[tuple[np.ndarray, np.ndarray]]
+
+    def rows(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Features (views · m, d) of m positions in every view, and their labels."""
+        views, _, width = self.features.shape
+        chosen = self.features[:, positions].reshape(-1, width)
+        return chosen, np.tile(self.labels[positions], views)
+
+
 def fit(
     strategy: Strategy, features: np.ndarray, examples: Examples, seed: int, journal: Journal
 ) -> Progress:
-    """Fit one classifier per strength and keep the best on validation.
+    """Fit one classifier per strength and keep the one that validates best.
 
     A row of the history is one strength; its learning rate column holds C.
 
     Args:
-        features: float32 (n, d), of the plain view.
+        features: float32 (views, n, d), the plain view first.
         seed: of the SVM's coordinate descent.
 
     Returns:
         The progress with the best classifier as "head.weight" (K, d) and "head.bias" (K,).
     """
-    phase, labels = strategy.phases[0], examples.labels
-    parts = {part: features[rows] for part, rows in examples.rows.items()}
+    phase = strategy.phases[0]
     progress = journal.open()
-    values = strengths(phase.strengths)
-    for number in range(progress.epoch + 1, len(values) + 1):
-        c = float(values[number - 1])
+    data = _data(phase, features, examples)
+    whole = len(data.parts) > 1 and strategy.is_probe
+    final = np.arange(len(data.labels) if whole else len(examples.labels["train"]))
+    classify = partial(_fitted, phase.classifier, seed)
+    select_by = "loss" if strategy.training.select_by == "last" else strategy.training.select_by
+    for number, c in enumerate(_values(phase)[progress.epoch :], start=progress.epoch + 1):
         started = time.perf_counter()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            classifier = _classifier(phase.classifier, c, seed)
-            classifier.fit(parts["train"], labels["train"])
-        weight, bias = _linear(classifier)
-        seconds = time.perf_counter() - started
         row: dict[str, float] = {"epoch": number, "phase": 0, "lr": c}
-        for part in ("train", "val"):
-            row |= _scores(part, parts[part] @ weight.T + bias, labels[part])
-        row |= {"images_per_second": len(labels["train"]) / seconds, "seconds": seconds}
-        progress.add(row, strategy.training.select_by, partial(_head, weight, bias))
+        row |= _validated(data, partial(classify, c))
+        seconds = time.perf_counter() - started
+        row |= {"images_per_second": len(final) / seconds, "seconds": seconds}
+        progress.add(row, select_by, dict)
+    best = progress.history[progress.best_epoch - 1]["lr"]
+    progress.best_model = _head(*classify(best, *data.rows(final)))
     journal.save(progress)
     return progress
 
 
+def head(
+    strategy: Strategy, features: np.ndarray, examples: Examples, seed: int
+) -> dict[str, torch.Tensor]:
+    """The weight (K, d) and bias (K,) of the probe that a strategy's other phases begin with."""
+    phase = strategy.phases[0]
+    data = _data(phase, features, examples)
+    train = data.rows(np.arange(len(examples.labels["train"])))
+    classify = partial(_fitted, phase.classifier, seed)
+    losses = {c: _validated(data, partial(classify, c))["val_loss"] for c in _values(phase)}
+    best = min(losses, key=lambda c: losses[c])
+    logger.info("the head starts from a probe with C = %.3g", best)
+    found = _head(*classify(best, *train))
+    return {name.removeprefix("head."): value for name, value in found.items()}
+
+
+def _values(phase: Phase) -> list[float]:
+    return [phase.strength] if phase.strength else [float(c) for c in strengths(phase.strengths)]
+
+
+def _data(phase: Phase, features: np.ndarray, examples: Examples) -> Data:
+    """Training images and then validation images, and on which of them a strength is judged."""
+    rows = np.concatenate([examples.rows["train"], examples.rows["val"]])
+    labels = np.concatenate([examples.labels["train"], examples.labels["val"]])
+    n_train = len(examples.rows["train"])
+    parts = [(np.arange(n_train), np.arange(n_train, len(rows)))]
+    if len(rows) - n_train < ENOUGH:
+        parts = list(_folds(labels)) or parts
+    chosen = features if phase.views == "all" else features[:1]
+    return Data(np.asarray(chosen[:, rows]), labels, parts)
+
+
+def _folds(labels: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Stratified folds, as many as the rarest class has images; none where that is one."""
+    folds = min(_FOLDS, int(np.bincount(labels).min()))
+    if folds > 1:
+        split = StratifiedKFold(folds, shuffle=True, random_state=0)
+        yield from split.split(np.zeros(len(labels)), labels)
+
+
+def _validated(
+    data: Data, classify: Callable[..., tuple[np.ndarray, np.ndarray]]
+) -> dict[str, float]:
+    """Loss and accuracy on what each fit did not see, and on what it saw, means over images."""
+    scores: dict[str, list[float]] = {}
+    weights: dict[str, list[int]] = {"train": [], "val": []}
+    for fitted, scored in data.parts:
+        weight, bias = classify(*data.rows(fitted))
+        for part, positions in (("train", fitted), ("val", scored)):
+            logits = data.features[0, positions] @ weight.T + bias
+            weights[part].append(len(positions))
+            for name, value in _scores(part, logits, data.labels[positions]).items():
+                scores.setdefault(name, []).append(value)
+    return {
+        name: float(np.average(values, weights=weights[name.split("_")[0]]))
+        for name, values in scores.items()
+    }
+
+
 def _head(weight: np.ndarray, bias: np.ndarray) -> dict[str, torch.Tensor]:
     return {"head.weight": torch.from_numpy(weight), "head.bias": torch.from_numpy(bias)}
+
+
+def _fitted(
+    kind: str, seed: int, c: float, features: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return _linear(_classifier(kind, c, seed).fit(features, labels))
 
 
 def _classifier(kind: str, c: float, seed: int) -> Any:

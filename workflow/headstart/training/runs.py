@@ -82,5 +82,5 @@ def _fit(inputs: Inputs, journal: TrackedJournal) -> Progress:
         task, batches = reading.prepare(inputs)
         return loop.fit(task, batches, strategy, seed, journal)
     assert inputs.job.files.features is not None
-    plain = np.load(inputs.job.files.features, mmap_mode="r")[0]
-    return probes.fit(strategy, plain, inputs.examples, seed, journal)
+    features = np.load(inputs.job.files.features, mmap_mode="r")
+    return probes.fit(strategy, features, inputs.examples, seed, journal)

@@ -38,6 +38,7 @@ class Task:
 
     def begin(self, phase: Phase, steps_per_epoch: int) -> None:
         """Freeze what the phase does not train, and set out with a new optimizer for the rest."""
+        self._norm = phase.norm
         self.optimizer = strategies.begin_phase(self.model, phase)
         self.schedule = strategies.scheduler(self.optimizer, phase, steps_per_epoch)
         network = parallel.wrap(self.model)
@@ -50,7 +51,7 @@ class Task:
 
     def train_mode(self) -> None:
         """Set the modes for training steps."""
-        layers.train_mode(self.model)
+        layers.train_mode(self.model, self._norm)
 
     def step(
         self, inputs: torch.Tensor, targets: torch.Tensor
