@@ -140,7 +140,7 @@ class Training:
     class_weights: str
     sampling: str
     gradient_clip: float | None
-    norm: str
+    norm: str | None
     select_by: str
 
 

@@ -74,7 +74,6 @@ def from_dict(raw: dict[str, Any], origin: Origin = _UNKNOWN) -> config.Experime
         norm = strategy["training"]["norm"] or _own_norm(strategy["init"])
         for phase in strategy["phases"]:
             phase["norm"] = phase.get("norm") or norm
-        strategy["training"]["norm"] = norm
     experiment = config.parse(config.Experiment, settings)
     checks.check(experiment, origin)
     return experiment
