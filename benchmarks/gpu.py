@@ -14,7 +14,6 @@ share, is added once.
 
 import json
 import statistics
-import time
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -154,14 +153,13 @@ def _extract(
 ) -> TrainingFiles:
     """The same files with the preset's features beside them, as head_only needs them."""
     pooled, meta = folder / "pooled.npy", folder / "pooled.json"
-    started = time.perf_counter()
-    features.extract(
-        ImageCache.open(files.images, files.index),
-        Prepared.read(files.backbone, files.weights),
-        preset.augmentation,
-        preset.features.views,
-        device,
-        pooled,
-    )
-    features.write_cost(meta, time.perf_counter() - started, preset.features.views, device)
+    with features.costed(meta, preset.features.views, device):
+        features.extract(
+            ImageCache.open(files.images, files.index),
+            Prepared.read(files.backbone, files.weights),
+            preset.augmentation,
+            preset.features.views,
+            device,
+            pooled,
+        )
     return replace(files, features=pooled, features_meta=meta)

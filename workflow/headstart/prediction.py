@@ -18,6 +18,7 @@ from headstart.data import decoding, manifest
 from headstart.experiment import config
 from headstart.models import backbones, layers, layouts, preprocessing, registry, weights
 from headstart.training import losses
+from headstart.verdict import calibration
 from headstart.views import augmentation
 from headstart.views.reader import Normalizer, Reader, consecutive
 
@@ -35,8 +36,8 @@ class Classifier:
     """A model on the CPU and what its input and output mean.
 
     `image` is the preprocessing, as in backbone/config.json, `loss` the loss it was trained with,
-    `flips` those its probabilities are averaged over, and `ranges` from where to where pictures of
-    more than 8 bits are scaled, as in training.
+    `flips` those its probabilities are averaged over, `ranges` from where to where pictures of
+    more than 8 bits are scaled, as in training, and `temperature` that of the calibration.
     """
 
     model: "nn.Module"
@@ -45,6 +46,7 @@ class Classifier:
     loss: str
     flips: tuple[str, ...] = ()
     ranges: decoding.Ranges = field(default_factory=dict)
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -100,10 +102,11 @@ def trained(experiment: Path, run: Path) -> Classifier:
             f"{experiment.name!r}; run the experiment again"
         ) from None
     loss = settings["strategy"]["training"]["loss"]
-    metrics = run / "metrics.json"
-    flips = json.loads(metrics.read_text()).get("flips", []) if metrics.exists() else []
+    path = run / "metrics.json"
+    metrics = json.loads(path.read_text()) if path.exists() else {}
+    flips, temperature = tuple(metrics.get("flips", ())), metrics.get("temperature", 1.0)
     image = settings["backbone"]["image"]
-    return Classifier(model, classes, image, loss, tuple(flips), _ranges(experiment))
+    return Classifier(model, classes, image, loss, flips, _ranges(experiment), temperature)
 
 
 def _ranges(experiment: Path) -> decoding.Ranges:
@@ -182,10 +185,26 @@ def probabilities(
         parts = []
         for images in batches:
             flipped = augmentation.flipped(images, classifier.flips)
-            logits = [model(view).float() for view in flipped]
-            shares = torch.stack([losses.probabilities(each, classifier.loss) for each in logits])
-            parts.append(shares.mean(0).cpu())
-    return torch.cat(parts).numpy()
+            logits = torch.stack([model(view).float() for view in flipped])
+            parts.append(_shares(logits, classifier.loss).cpu())
+    return calibration.tempered(torch.cat(parts).numpy(), classifier.temperature)
+
+
+def from_features(classifier: Classifier, features: np.ndarray) -> np.ndarray:
+    """Class probabilities float32 (n, K) of images whose features the frozen backbone has made.
+
+    Args:
+        features: float32 (flips, n, d), of every combination of the classifier's flips.
+    """
+    head = classifier.model.get_submodule(layers.head_name(classifier.model))
+    with torch.inference_mode():
+        shares = _shares(head(torch.from_numpy(features)), classifier.loss)
+    return calibration.tempered(shares.numpy(), classifier.temperature)
+
+
+def _shares(logits: torch.Tensor, loss: str) -> torch.Tensor:
+    """The mean over flips of the probabilities of logits (flips, n, K)."""
+    return torch.stack([losses.probabilities(each, loss) for each in logits]).mean(0)
 
 
 def classify(classifier: Classifier, paths: Sequence[Path]) -> Predictions:

@@ -157,6 +157,7 @@ class RunLog:
 
         Args:
             key: names the run within its experiment: strategy/fraction/seed.
+            tags: may name another kind and another parent than a training's.
 
         Raises:
             HeadstartError: the store no longer has the experiment.
@@ -177,12 +178,8 @@ class RunLog:
                 f"MLflow experiment {experiment} is not in {tracking['uri']}: was the store "
                 "deleted? Rerun with --forcerun tracking_init"
             ) from None
-        tags = tags | {
-            "headstart.kind": "run",
-            "headstart.run": key,
-            "headstart.superseded": "false",
-            "mlflow.parentRunId": tracking["parent_run_id"],
-        }
+        own = {"headstart.kind": "run", "mlflow.parentRunId": tracking["parent_run_id"]}
+        tags = own | tags | {"headstart.run": key, "headstart.superseded": "false"}
         parameters = [Param(name, value[:6000]) for name, value in flatten(settings).items()]
         client.log_batch(
             run_id, params=parameters[:100], tags=[RunTag(*tag) for tag in tags.items()]

@@ -12,7 +12,7 @@ sys.path.insert(0, str(WORKFLOW.resolve()))
 from headstart import HeadstartError, tracking  # noqa: E402
 from headstart.compute import devices  # noqa: E402
 from headstart.experiment import config as experiments  # noqa: E402
-from headstart.experiment import lines, loading, schema  # noqa: E402
+from headstart.experiment import lines, loading, schema, tuning  # noqa: E402
 from headstart.data import sources  # noqa: E402
 
 # Jobs run scripts in processes of their own, perhaps in another environment.
@@ -42,6 +42,7 @@ RESULTS = f"results/{EXPERIMENT.experiment}"
 TRACKING = Path("results/mlflow")
 RUN = f"{RESULTS}/runs/{{strategy}}/fraction-{{fraction}}/split-{{split}}/seed-{{seed}}"
 JOB = "{strategy}_fraction-{fraction}_split-{split}_seed-{seed}"
+TUNING = f"{RESULTS}/tuning/{{strategy}}/fraction-{{fraction}}/split-{{split}}"
 SPLIT = f"{RESULTS}/splits/{{split}}"
 SPLITS = EXPERIMENT.split.numbers(EXPERIMENT.seeds)
 REPLICATES = EXPERIMENT.split.pairs(EXPERIMENT.seeds)
@@ -55,6 +56,7 @@ NOTHING = "(?!)"
 
 
 wildcard_constraints:
+    trial=r"\d+",
     strategy="[a-z][a-z0-9_]*",
     fraction=r"\d\.\d+",
     split=r"\d+",
@@ -66,54 +68,6 @@ def strategies_from(features):
     strategies = EXPERIMENT.strategies.items()
     names = [n for n, s in strategies if (s.features is not None) == features]
     return "|".join(names) or NOTHING
-
-
-def split_settings(wildcards):
-    """What decides one split: a fold among several, or a seed's own."""
-    return experiments.plain(EXPERIMENT.split)
-
-
-def strategy_settings(wildcards):
-    return experiments.plain(EXPERIMENT.strategies[wildcards.strategy])
-
-
-def head_settings(wildcards):
-    """Settings of a strategy on features; the augmentation already went into those."""
-    settings = strategy_settings(wildcards)
-    return {key: value for key, value in settings.items() if key != "augmentation"}
-
-
-def source_fingerprint(wildcards):
-    return sources.fingerprint(EXPERIMENT.dataset)
-
-
-def features_file(wildcards):
-    return (
-        f"{RESULTS}/features/{EXPERIMENT.strategies[wildcards.strategy].features}.npy"
-    )
-
-
-def features_meta(wildcards):
-    return str(Path(features_file(wildcards)).with_suffix(".json"))
-
-
-def probe_features(wildcards):
-    """The features that a strategy's first phase is fitted on before the others see images."""
-    strategy = EXPERIMENT.strategies[wildcards.strategy]
-    return (
-        f"{RESULTS}/features/pooled.npy"
-        if strategy.starts_with_probe and not strategy.from_features
-        else []
-    )
-
-
-def feature_augmentation():
-    """The plain view alone does not depend on the augmentation."""
-    return (
-        experiments.plain(EXPERIMENT.augmentation)
-        if EXPERIMENT.features.views > 1
-        else []
-    )
 
 
 def run_files(name):

@@ -1,4 +1,36 @@
-"""The only reader of the test split."""
+"""The only readers of the test split."""
+
+
+rule test_features:
+    input:
+        images=f"{RESULTS}/cache/images.bin",
+        index=f"{RESULTS}/cache/index.csv",
+        backbone=f"{RESULTS}/backbone/config.json",
+        weights=f"{RESULTS}/backbone/weights.safetensors",
+        train_val=f"{SPLIT}/train_val.csv",
+        test=f"{SPLIT}/test.csv",
+        code=code("test_features"),
+    output:
+        features=f"{RESULTS}/features/test/{{split}}.npy",
+        ids=f"{RESULTS}/features/test/{{split}}.txt",
+    log:
+        f"{RESULTS}/logs/test_features/{{split}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/test_features/{{split}}.tsv"
+    conda:
+        "../../envs/headstart.yaml"
+    threads: 2
+    resources:
+        gpu=1,
+        mem_mb=4000,
+        runtime=60,
+    params:
+        flips=experiments.plain(EXPERIMENT.evaluation.flips),
+        precision=EXPERIMENT.training.precision,
+    message:
+        "Extracting the features that frozen backbones are tested on: split {wildcards.split}"
+    script:
+        "../scripts/test_features.py"
 
 
 rule evaluate:
@@ -6,7 +38,10 @@ rule evaluate:
         model=f"{RUN}/model.safetensors",
         history=f"{RUN}/history.csv",
         run=f"{RUN}/run.json",
+        train_val=f"{SPLIT}/train_val.csv",
         test=f"{SPLIT}/test.csv",
+        features=tested_features,
+        feature_ids=tested_ids,
         classes=f"{RESULTS}/classes.json",
         images=f"{RESULTS}/cache/images.bin",
         index=f"{RESULTS}/cache/index.csv",

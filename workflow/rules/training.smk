@@ -15,6 +15,7 @@ rule train_from_features:
         index=f"{RESULTS}/cache/index.csv",
         features=features_file,
         features_meta=features_meta,
+        choice=choice_file,
         tracking=ancient(f"{RESULTS}/tracking.json"),
         code=code("train"),
     output:
@@ -53,6 +54,8 @@ rule train_from_images:
         images=f"{RESULTS}/cache/images.bin",
         index=f"{RESULTS}/cache/index.csv",
         probe_features=probe_features,
+        features_meta=probe_features_meta,
+        choice=choice_file,
         tracking=ancient(f"{RESULTS}/tracking.json"),
         code=code("train"),
     output:

@@ -13,7 +13,7 @@ from headstart import logs, paths, tracking
 from headstart.compute import devices, leases
 from headstart.data.cache import ImageCache
 from headstart.report.figures import runs as figures
-from headstart.verdict import evaluation
+from headstart.verdict import calibration, evaluation
 
 logger = logging.getLogger("headstart.evaluate")
 
@@ -25,6 +25,7 @@ class Files:
     model: Path
     history: Path
     run: Path
+    train_val: Path
     test: Path
     classes: Path
     images: Path
@@ -37,33 +38,53 @@ class Files:
     reliability: Path
     mistakes: Path
     curves: Path
+    features: Path | None = None
+    feature_ids: Path | None = None
 
 
 def main(files: Files, flips: list[str], threads: int) -> None:
-    from headstart import prediction
-
     run = json.loads(files.run.read_text())
     classes = json.loads(files.classes.read_text())
     cache = ImageCache.open(files.images, files.index)
     test = pd.read_csv(files.test, dtype=str, keep_default_na=False)
-    description = json.loads(files.backbone.read_text())
-    loss = run["settings"]["strategy"]["training"]["loss"]
-    model = prediction.load_model(description, len(classes), files.model)
-    probabilities = prediction.probabilities(
-        prediction.Classifier(model, classes, description["image"], loss, tuple(flips)),
-        cache,
-        list(test.id),
-        devices.open_device(run["precision"], threads),
+    train_val = pd.read_csv(files.train_val, dtype=str, keep_default_na=False)
+    unseen = train_val[train_val.split == "val"]
+    val = unseen.iloc[:0] if run["trained_on_val"] else unseen
+    images = pd.concat([val, test])
+    codes = pd.Categorical(images.label, categories=classes).codes.astype(np.int64)
+    probabilities = infer(files, run, classes, list(images.id), flips, threads)
+    temperature = calibration.temperature(probabilities[: len(val)], codes[: len(val)])
+    probabilities = calibration.tempered(probabilities[len(val) :], temperature)
+    predictions = evaluation.predictions_frame(
+        list(test.id), codes[len(val) :], probabilities, classes
     )
-    codes = pd.Categorical(test.label, categories=classes).codes.astype(np.int64)
-    predictions = evaluation.predictions_frame(list(test.id), codes, probabilities, classes)
-    metrics = evaluation.evaluate(predictions, classes) | {"flips": flips}
+    metrics = evaluation.evaluate(predictions, classes)
+    metrics |= {"flips": flips, "temperature": temperature}
     predictions.to_parquet(files.predictions, index=False)
     files.metrics.write_text(json.dumps(metrics, ensure_ascii=False, indent=2) + "\n")
     draw(files, predictions, metrics, cache, run["best_epoch"])
     accuracy = metrics["metrics"]["accuracy"]
     logger.info("test accuracy %(value).4f [%(low).4f, %(high).4f]", accuracy)
     track(files, run["mlflow_run_id"], metrics)
+
+
+def infer(
+    files: Files, run: dict, classes: list[str], ids: list[str], flips: list[str], threads: int
+) -> np.ndarray:
+    """Class probabilities (len(ids), K), uncalibrated; from cached features where there are any."""
+    from headstart import prediction
+
+    description = json.loads(files.backbone.read_text())
+    model = prediction.load_model(description, len(classes), files.model)
+    loss = run["settings"]["strategy"]["training"]["loss"]
+    classifier = prediction.Classifier(model, classes, description["image"], loss, tuple(flips))
+    if files.features and files.feature_ids:
+        position = {name: i for i, name in enumerate(files.feature_ids.read_text().splitlines())}
+        features = np.load(files.features)[:, [position[name] for name in ids]]
+        return prediction.from_features(classifier, features)
+    cache = ImageCache.open(files.images, files.index)
+    device = devices.open_device(run["precision"], threads)
+    return prediction.probabilities(classifier, cache, ids, device)
 
 
 def draw(

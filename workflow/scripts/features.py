@@ -1,6 +1,5 @@
 """Extract the features of the frozen backbone."""
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,14 +27,13 @@ def main(
     from headstart.models.backbones import Prepared
     from headstart.training import features
 
-    started = time.perf_counter()
     device = devices.open_device(precision, threads)
     cache = ImageCache.open(files.images, files.index)
     transforms = [config.Transform.from_dict(transform) for transform in augmentation]
     backbone = Prepared.read(files.backbone, files.weights)
-    features.extract(cache, backbone, transforms, views, device, files.features)
+    with features.costed(files.meta, views, device):
+        features.extract(cache, backbone, transforms, views, device, files.features)
     files.ids.write_text("".join(f"{image}\n" for image in cache.ids))
-    features.write_cost(files.meta, time.perf_counter() - started, views, device)
 
 
 if "snakemake" in globals():

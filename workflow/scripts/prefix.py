@@ -1,6 +1,5 @@
 """Compute once what the frozen part of the backbone hands to the last stages."""
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +22,11 @@ def main(files: Files, stages: int, precision: str, threads: int) -> None:
     from headstart.models.backbones import Prepared
     from headstart.training import features, prefix
 
-    started = time.perf_counter()
     device = devices.open_device(precision, threads)
     cache = ImageCache.open(files.images, files.index)
     backbone = Prepared.read(files.backbone, files.weights)
-    prefix.extract(cache, backbone, stages, device, files.features)
-    features.write_cost(files.meta, time.perf_counter() - started, 1, device)
+    with features.costed(files.meta, 1, device):
+        prefix.extract(cache, backbone, stages, device, files.features)
 
 
 if "snakemake" in globals():

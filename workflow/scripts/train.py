@@ -1,5 +1,7 @@
 """Train one run: a head on cached features where the rule has them, else a model on images."""
 
+import json
+
 from headstart import logs, paths
 from headstart.compute import leases
 from headstart.experiment import config
@@ -15,17 +17,22 @@ def main(job: jobs.Job, gpus: list[str], threads: int, log_file: str) -> None:
 
 if "snakemake" in globals():
     with logs.job(snakemake.log[0]), leases.lease(snakemake.resources.get("gpu", 0)) as gpus:
+        files = paths.named(jobs.TrainingFiles, snakemake.input)
+        settings = {"augmentation": []} | snakemake.params.settings
+        if files.choice:
+            settings |= json.loads(files.choice.read_text())["strategy"]
+        written = jobs.TrialFiles if snakemake.output.get("trial") else jobs.RunFiles
         name = RunName(
             snakemake.params.experiment,
             snakemake.wildcards.strategy,
             float(snakemake.wildcards.fraction),
             int(snakemake.wildcards.split),
-            int(snakemake.wildcards.seed),
+            int(snakemake.params.get("seed", snakemake.wildcards.get("seed"))),
         )
         job = jobs.Job(
             name,
-            config.parse(config.Strategy, {"augmentation": []} | snakemake.params.settings),
-            paths.named(jobs.TrainingFiles, snakemake.input),
-            paths.named(jobs.RunFiles, snakemake.output, snakemake.params),
+            config.parse(config.Strategy, settings),
+            files,
+            paths.named(written, snakemake.output, snakemake.params),
         )
         main(job, gpus, snakemake.threads, snakemake.log[0])

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,6 +80,16 @@ def send(array: "np.ndarray", device: str) -> "torch.Tensor":
 
     tensor = torch.from_numpy(array)
     return tensor.pin_memory().to(device, non_blocking=True) if device == "cuda" else tensor
+
+
+def seconds_spent(device: Device) -> float:
+    """A clock of work: CPU seconds of this process, or seconds of every GPU that it shares.
+
+    Unlike wall time, CPU seconds stay the same where other jobs share the cores.
+    """
+    from headstart.compute import parallel
+
+    return time.perf_counter() * parallel.world() if device.type == "cuda" else time.process_time()
 
 
 def free_memory_bytes(device: Device) -> int:

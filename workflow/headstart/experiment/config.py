@@ -172,7 +172,8 @@ class Phase:
 
     def fitted(self, steps_per_epoch: int) -> "Phase":
         """The phase with as many epochs as its least number of steps asks for."""
-        return replace(self, epochs=max(self.epochs, math.ceil((self.steps or 0) / steps_per_epoch)))
+        enough = math.ceil((self.steps or 0) / steps_per_epoch)
+        return replace(self, epochs=max(self.epochs, enough))
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,19 @@
 """Pooled features of the frozen backbone, computed once for every view of every image."""
 
+import contextlib
 import json
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.lib.format import open_memmap
+from torch import nn
 from tqdm import tqdm
 
+from headstart.compute import devices
 from headstart.compute.devices import Device
 from headstart.data.cache import ImageCache
 from headstart.experiment.config import Transform
@@ -37,10 +41,7 @@ def extract(
     View 0 shows each image as evaluation does, the others under draws of the augmentation
     policy `transforms`. The backbone is in eval mode throughout.
     """
-    model = backbones.build(backbone, num_classes=2)
-    layers.detach_head(model)
-    folded = layouts.fold_norms(model.eval(), backbone.image["size"])
-    model = layouts.place(folded, device)
+    model = _body(backbone, device)
     rows = np.arange(len(cache))
     order = consecutive(len(cache), _BATCH_SIZE)
     plain = augmentation.evaluation_transform(backbone.image)
@@ -65,9 +66,50 @@ def extract(
     logger.info("features of %d images, %d views, %d values each", shape[1], views, shape[2])
 
 
-def write_cost(meta: Path, seconds: float, views: int, device: Device) -> None:
-    """Note what features cost, for the runs that train on them."""
-    record = {"seconds": seconds, "views": views, "device": str(device)}
+def extract_flipped(
+    cache: ImageCache,
+    ids: Sequence[str],
+    backbone: Prepared,
+    flips: Sequence[str],
+    device: Device,
+    output: Path,
+) -> None:
+    """Write the features by which images are tested: float32 (flips, len(ids), d).
+
+    Args:
+        flips: the first axis is all their combinations, the image as it is first.
+    """
+    model = _body(backbone, device)
+    order = consecutive(len(ids), _BATCH_SIZE)
+    plain = augmentation.evaluation_transform(backbone.image)
+    reader = Reader(cache, Normalizer(backbone.image, device))
+    batches = reader.batches(cache.positions(ids), order, plain)
+    parts = []
+    with torch.inference_mode(), layouts.autocast(device):
+        for images in tqdm(batches, "test features", len(order), unit="batch", disable=None):
+            views = augmentation.flipped(images, flips)
+            parts.append(torch.stack([model(view).float() for view in views]).cpu().numpy())
+    np.save(output, np.concatenate(parts, axis=1))
+
+
+def _body(backbone: Prepared, device: Device) -> nn.Module:
+    """The backbone without its head, in the form that infers fastest."""
+    model = backbones.build(backbone, num_classes=2)
+    layers.detach_head(model)
+    return layouts.place(layouts.fold_norms(model.eval(), backbone.image["size"]), device)
+
+
+@contextlib.contextmanager
+def costed(meta: Path, views: int, device: Device) -> Iterator[None]:
+    """Note what the features made inside cost, for the runs that train on them."""
+    started, spent = time.perf_counter(), devices.seconds_spent(device)
+    yield
+    record = {
+        "seconds": time.perf_counter() - started,
+        "device_seconds": devices.seconds_spent(device) - spent,
+        "views": views,
+        "device": str(device),
+    }
     meta.write_text(json.dumps(record, indent=2) + "\n")
 
 

@@ -146,9 +146,7 @@ def _start_head(inputs: Inputs, head: nn.Module) -> None:
         path = files.probe_features or files.features
         assert path is not None
         features = np.load(path, mmap_mode="r")
-        head.load_state_dict(
-            probes.head(strategy, features, inputs.examples, inputs.job.name.seed)
-        )
+        head.load_state_dict(probes.head(strategy, features, inputs.examples, inputs.job.name.seed))
 
 
 def _image_batches(inputs: Inputs, model: nn.Module, sampling: Sampling) -> ImageBatches:

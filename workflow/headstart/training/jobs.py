@@ -12,7 +12,8 @@ class TrainingFiles:
     """What a training reads. There is no test image's label among it.
 
     `features` and `features_meta` are None for a strategy that trains from images; of these,
-    `probe_features` are those that its first phase is fitted on, if that is a probe.
+    `probe_features` are those that its first phase is fitted on, if that is a probe. `choice` is
+    what tuning found.
     """
 
     backbone: Path
@@ -25,6 +26,7 @@ class TrainingFiles:
     features: Path | None = None
     features_meta: Path | None = None
     probe_features: Path | None = None
+    choice: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,18 @@ class RunFiles:
 
 
 @dataclass(frozen=True)
+class TrialFiles:
+    """What a trial writes. `resume` is gone when it is done."""
+
+    trial: Path
+    resume: Path
+
+
+@dataclass(frozen=True)
 class Job:
     """One run: its place in the experiment, its settings, and its files."""
 
     name: RunName
     strategy: Strategy
     files: TrainingFiles
-    outputs: RunFiles
+    outputs: RunFiles | TrialFiles

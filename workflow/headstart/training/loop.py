@@ -8,7 +8,7 @@ import torch
 from tqdm import tqdm
 
 from headstart import HeadstartError
-from headstart.compute import parallel
+from headstart.compute import devices, parallel
 from headstart.experiment.config import Strategy
 from headstart.training.checkpoints import Progress
 from headstart.training.journal import Journal
@@ -23,8 +23,8 @@ _LOGGED = 10
 def fit(task: Task, batches: Batches, strategy: Strategy, seed: int, journal: Journal) -> Progress:
     """Train through all phases, going on from the journal's last saved epoch where there is one.
 
-    The strategy's training settings say which epoch's model is kept. Where several processes train together, all call this,
-    each with its share of the batches.
+    The strategy's training settings say which epoch's model is kept. Where several processes
+    train together, all call this, each with its share of the batches.
 
     Returns:
         The progress after the last epoch: history, kept model and its epoch.
@@ -46,8 +46,10 @@ def fit(task: Task, batches: Batches, strategy: Strategy, seed: int, journal: Jo
             draws = np.random.default_rng([seed, epoch, 2, parallel.rank()])
             torch.manual_seed(int(draws.integers(2**63)))
             row: dict[str, float] = {"epoch": epoch, "phase": index, "lr": task.lr}
+            started = devices.seconds_spent(task.device)
             row |= _train_epoch(task, batches, epoch)
             row |= _validate(task, batches)
+            progress.device_seconds += devices.seconds_spent(task.device) - started
             row["seconds"] = row.pop("train_seconds") + row.pop("val_seconds")
             _require_finite(row, index)
             progress.add(row, strategy.training.select_by, task.kept)

@@ -10,7 +10,7 @@ own is then fitted on both. The linear SVM follows the same grid.
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -80,7 +80,7 @@ def fit(
     phase = strategy.phases[0]
     progress = journal.open()
     data = _data(phase, features, examples)
-    whole = len(data.parts) > 1 and strategy.is_probe
+    whole = trains_on_val(strategy, examples)
     final = np.arange(len(data.labels) if whole else len(examples.labels["train"]))
     classify = partial(_fitted, phase.classifier, seed)
     select_by = "loss" if strategy.training.select_by == "last" else strategy.training.select_by
@@ -112,6 +112,20 @@ def head(
     return {name.removeprefix("head."): value for name, value in found.items()}
 
 
+def trains_on_val(strategy: Strategy, examples: Examples) -> bool:
+    """Whether a probe that cross-validation chose is fitted on the validation images as well."""
+    return strategy.is_probe and _cross_validates(examples)
+
+
+def _cross_validates(examples: Examples) -> bool:
+    return len(examples.labels["val"]) < ENOUGH and _fewest(examples) > 1
+
+
+def _fewest(examples: Examples) -> int:
+    """Training and validation images of the rarest class."""
+    return int(np.bincount(np.concatenate(list(examples.labels.values()))).min())
+
+
 def _values(phase: Phase) -> list[float]:
     return [phase.strength] if phase.strength else [float(c) for c in strengths(phase.strengths)]
 
@@ -122,18 +136,11 @@ def _data(phase: Phase, features: np.ndarray, examples: Examples) -> Data:
     labels = np.concatenate([examples.labels["train"], examples.labels["val"]])
     n_train = len(examples.rows["train"])
     parts = [(np.arange(n_train), np.arange(n_train, len(rows)))]
-    if len(rows) - n_train < ENOUGH:
-        parts = list(_folds(labels)) or parts
+    if _cross_validates(examples):
+        split = StratifiedKFold(min(_FOLDS, _fewest(examples)), shuffle=True, random_state=0)
+        parts = list(split.split(rows, labels))
     chosen = features if phase.views == "all" else features[:1]
     return Data(np.asarray(chosen[:, rows]), labels, parts)
-
-
-def _folds(labels: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Stratified folds, as many as the rarest class has images; none where that is one."""
-    folds = min(_FOLDS, int(np.bincount(labels).min()))
-    if folds > 1:
-        split = StratifiedKFold(folds, shuffle=True, random_state=0)
-        yield from split.split(np.zeros(len(labels)), labels)
 
 
 def _validated(

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,24 +11,39 @@ from torch import nn
 
 from headstart import provenance
 from headstart.compute import devices
+from headstart.experiment import config, tuning
 from headstart.models import layers
+from headstart.training import probes
 from headstart.training.checkpoints import Progress
 from headstart.training.inputs import Inputs
+from headstart.training.jobs import RunFiles
 
 
-def write(inputs: Inputs, progress: Progress, whole: nn.Module) -> None:
+def write(inputs: Inputs, outputs: RunFiles, progress: Progress, whole: nn.Module) -> None:
     """Write the run's outputs.
 
     Args:
         whole: the kept model, backbone and head, on the CPU.
     """
-    outputs = inputs.job.outputs
     save_file({k: v.contiguous() for k, v in whole.state_dict().items()}, outputs.model)
     history = pd.DataFrame(progress.history).astype({"epoch": int, "phase": int})
     history.to_csv(outputs.history, index=False)
-    run = _made_by(inputs) | _cost(inputs, history, whole)
+    run = _made_by(inputs) | _cost(inputs, progress, whole)
     run |= {"best_epoch": progress.best_epoch, "mlflow_run_id": progress.mlflow_run_id}
     outputs.run.write_text(json.dumps(run, indent=2, sort_keys=True) + "\n")
+
+
+def write_trial(inputs: Inputs, path: Path, progress: Progress) -> None:
+    """Write what tuning judges a trial by: the validation scores of its kept epoch, its cost."""
+    kept = progress.history[progress.best_epoch - 1]
+    trial = {
+        "tried": tuning.tried(inputs.job.strategy),
+        "val_loss": kept["val_loss"],
+        "val_accuracy": kept["val_accuracy"],
+        "device_seconds": progress.device_seconds,
+        "strategy": config.plain(inputs.job.strategy),
+    }
+    path.write_text(json.dumps(trial, indent=2) + "\n")
 
 
 def _made_by(inputs: Inputs) -> dict[str, Any]:
@@ -49,12 +65,17 @@ def _made_by(inputs: Inputs) -> dict[str, Any]:
         "weights_sha256": description["weights_sha256"] if pretrained else "",
         "n_train": len(labels["train"]),
         "n_val": len(labels["val"]),
+        "trained_on_val": probes.trains_on_val(job.strategy, inputs.examples),
     }
 
 
-def _cost(inputs: Inputs, history: pd.DataFrame, whole: nn.Module) -> dict[str, Any]:
+def _cost(inputs: Inputs, progress: Progress, whole: nn.Module) -> dict[str, Any]:
     """What the run cost: epochs, seconds, bytes and numbers of parameters."""
+    history = pd.DataFrame(progress.history)
     meta = inputs.job.files.features_meta
+    features = json.loads(meta.read_text()) if meta else {}
+    choice = inputs.job.files.choice
+    tuned = json.loads(choice.read_text()) if choice else {"trials": [], "device_seconds": 0.0}
     parameters = dict(whole.named_parameters())
     trained = {
         name
@@ -65,7 +86,11 @@ def _cost(inputs: Inputs, history: pd.DataFrame, whole: nn.Module) -> dict[str, 
     return {
         "epochs": inputs.job.strategy.epochs,
         "train_seconds": float(history.seconds.sum()),
-        "feature_seconds": json.loads(meta.read_text())["seconds"] if meta else 0.0,
+        "device_seconds": progress.device_seconds,
+        "feature_seconds": features.get("seconds", 0.0),
+        "feature_device_seconds": features.get("device_seconds", 0.0),
+        "trials": len(tuned["trials"]),
+        "tuning_device_seconds": tuned["device_seconds"],
         "images_per_second": float(history.images_per_second.median()),
         "peak_memory_bytes": devices.peak_memory_bytes(inputs.device),
         "trainable_parameters": sum(parameters[name].numel() for name in trained),

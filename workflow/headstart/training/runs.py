@@ -12,8 +12,8 @@ from headstart.training import inputs as reading
 from headstart.training import loop, probes, record
 from headstart.training.checkpoints import Progress, ResumeFile
 from headstart.training.inputs import Inputs
-from headstart.training.jobs import Job
-from headstart.training.journal import TrackedJournal
+from headstart.training.jobs import Job, RunFiles, TrialFiles
+from headstart.training.journal import Journal, TrackedJournal
 
 logger = logging.getLogger(__name__)
 
@@ -46,19 +46,32 @@ def train(job: Job, threads: int) -> None:
     """
     device = devices.open_device(job.strategy.training.precision, threads)
     inputs = reading.read(job, device)
-    journal = _journal(inputs)
+    if isinstance(job.outputs, TrialFiles):
+        _try(inputs, job.outputs)
+        return
+    journal = _journal(inputs, job.outputs)
     progress = _fit(inputs, journal)
     if parallel.rank() > 0:
         return
     whole = reading.whole_model(inputs, progress)
-    record.write(inputs, progress, whole)
+    record.write(inputs, job.outputs, progress, whole)
     journal.log.files([job.outputs.run, job.outputs.history])
     journal.log.model(whole, reading.input_example(inputs))
     journal.log.end()
     journal.close()
 
 
-def _journal(inputs: Inputs) -> TrackedJournal:
+def _try(inputs: Inputs, outputs: TrialFiles) -> None:
+    """Train as a run does, and leave what tuning needs to know of it."""
+    resume = ResumeFile(outputs.resume, provenance.digest(inputs.made_by))
+    journal = Journal(resume)
+    progress = _fit(inputs, journal)
+    if parallel.rank() == 0:
+        record.write_trial(inputs, outputs.trial, progress)
+        journal.close()
+
+
+def _journal(inputs: Inputs, outputs: RunFiles) -> TrackedJournal:
     """The journal of a run; its resume state belongs to all that decides the run's result."""
     name, files, made_by = inputs.job.name, inputs.job.files, inputs.made_by
     store = tracking.read(files.tracking)
@@ -72,15 +85,21 @@ def _journal(inputs: Inputs) -> TrackedJournal:
         log.dataset(inputs.frame, name.experiment, str(files.train_val))
         return log
 
-    resume = ResumeFile(inputs.job.outputs.resume, provenance.digest(made_by))
+    resume = ResumeFile(outputs.resume, provenance.digest(made_by))
     return TrackedJournal(resume, reopen, start)
 
 
 def _fit(inputs: Inputs, journal: TrackedJournal) -> Progress:
     strategy, seed = inputs.job.strategy, inputs.job.name.seed
-    if not strategy.is_probe:
-        task, batches = reading.prepare(inputs)
-        return loop.fit(task, batches, strategy, seed, journal)
-    assert inputs.job.files.features is not None
-    features = np.load(inputs.job.files.features, mmap_mode="r")
-    return probes.fit(strategy, features, inputs.examples, seed, journal)
+    started = devices.seconds_spent(inputs.device)
+    if strategy.is_probe:
+        assert inputs.job.files.features is not None
+        features = np.load(inputs.job.files.features, mmap_mode="r")
+        progress = probes.fit(strategy, features, inputs.examples, seed, journal)
+        progress.device_seconds = devices.seconds_spent(inputs.device) - started
+        return progress
+    task, batches = reading.prepare(inputs)
+    prepared = devices.seconds_spent(inputs.device) - started
+    progress = loop.fit(task, batches, strategy, seed, journal)
+    progress.device_seconds += prepared
+    return progress

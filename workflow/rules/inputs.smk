@@ -1,0 +1,98 @@
+"""What a job reads and depends on, by its wildcards."""
+
+
+def split_settings(wildcards):
+    """What decides one split: a fold among several, or a seed's own."""
+    return experiments.plain(EXPERIMENT.split)
+
+
+def strategy_settings(wildcards):
+    return experiments.plain(EXPERIMENT.strategies[wildcards.strategy])
+
+
+def head_settings(wildcards):
+    return without_augmentation(EXPERIMENT.strategies[wildcards.strategy])
+
+
+def without_augmentation(strategy):
+    """Settings of a strategy on features: the augmentation already went into those."""
+    settings = experiments.plain(strategy)
+    return {key: value for key, value in settings.items() if key != "augmentation"}
+
+
+def choice_file(wildcards):
+    """What tuning chose for a training; a trial is itself what will be chosen from."""
+    tuned = EXPERIMENT.tuning.trials and not hasattr(wildcards, "trial")
+    return f"{TUNING}/choice.json" if tuned else []
+
+
+def trial_settings(wildcards):
+    trial = strategy_trials(wildcards.strategy)[int(wildcards.trial)]
+    return without_augmentation(trial) if trial.from_features else experiments.plain(trial)
+
+
+def strategy_trials(strategy):
+    return tuning.trials(EXPERIMENT.strategies[strategy], EXPERIMENT.tuning.trials)
+
+
+def trial_seed(wildcards):
+    """The first seed that trains on the split."""
+    return next(seed for split, seed in REPLICATES if split == int(wildcards.split))
+
+
+def trial_files(wildcards):
+    numbers = range(len(strategy_trials(wildcards.strategy)))
+    return expand(f"{TUNING}/trial-{{trial}}.json", trial=numbers, **wildcards)
+
+
+def trial_place(wildcards):
+    return {key: wildcards[key] for key in ("strategy", "fraction", "split")}
+
+
+def source_fingerprint(wildcards):
+    return sources.fingerprint(EXPERIMENT.dataset)
+
+
+def features_file(wildcards):
+    return (
+        f"{RESULTS}/features/{EXPERIMENT.strategies[wildcards.strategy].features}.npy"
+    )
+
+
+def features_meta(wildcards):
+    return str(Path(features_file(wildcards)).with_suffix(".json"))
+
+
+def probe_features(wildcards):
+    """The features that a strategy's first phase is fitted on before the others see images."""
+    strategy = EXPERIMENT.strategies[wildcards.strategy]
+    return (
+        f"{RESULTS}/features/pooled.npy"
+        if strategy.starts_with_probe and not strategy.from_features
+        else []
+    )
+
+
+def probe_features_meta(wildcards):
+    features = probe_features(wildcards)
+    return str(Path(features).with_suffix(".json")) if features else []
+
+
+def tested_features(wildcards):
+    """Features of the images that a strategy with a frozen backbone is tested on."""
+    frozen = EXPERIMENT.strategies[wildcards.strategy].from_features
+    return f"{RESULTS}/features/test/{wildcards.split}.npy" if frozen else []
+
+
+def tested_ids(wildcards):
+    features = tested_features(wildcards)
+    return str(Path(features).with_suffix(".txt")) if features else []
+
+
+def feature_augmentation():
+    """The plain view alone does not depend on the augmentation."""
+    return (
+        experiments.plain(EXPERIMENT.augmentation)
+        if EXPERIMENT.features.views > 1
+        else []
+    )

@@ -1,0 +1,66 @@
+"""Choose among the trials of a strategy the one that validates best."""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headstart import logs, paths, tracking
+from headstart.experiment import tuning
+
+logger = logging.getLogger("headstart.choose")
+
+
+@dataclass(frozen=True)
+class Files:
+    trials: tuple[Path, ...]
+    tracking: Path
+    choice: Path
+
+
+def main(files: Files, place: dict[str, str]) -> None:
+    trials = [json.loads(path.read_text()) for path in files.trials]
+    chosen = min(range(len(trials)), key=lambda number: trials[number]["val_loss"])
+    edge = tuning.on_edge([trial["tried"] for trial in trials], chosen)
+    choice = {
+        "strategy": trials[chosen]["strategy"],
+        "chosen": chosen,
+        "edge": edge,
+        "trials": [{k: v for k, v in trial.items() if k != "strategy"} for trial in trials],
+        "device_seconds": sum(trial["device_seconds"] for trial in trials),
+    }
+    files.choice.parent.mkdir(parents=True, exist_ok=True)
+    files.choice.write_text(json.dumps(choice, indent=2) + "\n")
+    name, found = place["strategy"], trials[chosen]["tried"]
+    logger.info("%s: of %d trials %s validates best", name, len(trials), found)
+    if edge:
+        logger.warning(
+            "%s: the best %s, %g, is the last one tried on its side; more trials may find a better",
+            name,
+            edge,
+            found[edge],
+        )
+    track(files, place, trials)
+
+
+def track(files: Files, place: dict[str, str], trials: list[dict[str, Any]]) -> None:
+    """Leave the trials in MLflow, below a run of their strategy."""
+    store = tracking.read(files.tracking)
+    key = "/".join(["tuning", *(f"{name}-{value}" for name, value in place.items())])
+    parent = tracking.RunLog.start(store, key, {}, place | {"headstart.kind": "tuning"})
+    for number, trial in enumerate(trials):
+        tags = place | {
+            "headstart.kind": "trial",
+            "trial": str(number),
+            "mlflow.parentRunId": parent.run_id,
+        }
+        log = tracking.RunLog.start(store, f"{key}/trial-{number}", trial["tried"], tags)
+        log.metrics({name: trial[name] for name in ("val_loss", "val_accuracy", "device_seconds")})
+        log.end()
+    parent.end()
+
+
+if "snakemake" in globals():
+    with logs.job(snakemake.log[0]):
+        main(paths.named(Files, snakemake.input, snakemake.output), dict(snakemake.params.place))
