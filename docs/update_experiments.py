@@ -37,7 +37,7 @@ def rows(experiment: Path) -> list[str]:
             f"{row.accuracy:.3f}",
             f"{row.accuracy_low:.3f} to {row.accuracy_high:.3f}",
             f"{row.macro_f1:.3f}",
-            duration(row.train_seconds + row.feature_seconds),
+            duration(row.device_seconds),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines

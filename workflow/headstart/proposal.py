@@ -21,7 +21,6 @@ from headstart.data.surveys import Survey
 from headstart.experiment.config import Dataset, Table
 
 _OPENED = 200  # images whose headers are read
-_STEPS = 300  # optimizer steps that a tiny set gets at least
 _BATCH = 32
 _UNEVEN = 3  # times as many images in the largest class as in the smallest
 _SHOWN = 20
@@ -199,14 +198,7 @@ def text(name: str, look: Look) -> str:
         gpu=gpu,
         size=min(224 if gpu else 160, max(96, 32 * round(look.side / 32))),
         uneven=counts.max() >= _UNEVEN * counts.min(),
-        epochs=_epochs(len(table)),
     )
-
-
-def _epochs(images: int) -> int:
-    """Enough for 300 steps, from 4 to 60."""
-    steps = max(1, round(0.7 * images / _BATCH))
-    return min(60, max(4, -(-_STEPS // steps)))
 
 
 def _yaml(settings: dict[str, object]) -> str:

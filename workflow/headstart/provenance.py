@@ -3,7 +3,7 @@
 import hashlib
 import json
 import subprocess
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,12 @@ class RunName:
     fraction: float
     split: int
     seed: int
+
+    @staticmethod
+    def of(experiment: str, place: Any) -> "RunName":
+        """The run that wildcards strategy, fraction, split and seed, all text, stand for."""
+        fraction, split, seed = float(place.fraction), int(place.split), int(place.seed)
+        return RunName(experiment, place.strategy, fraction, split, seed)
 
     def __str__(self) -> str:
         return f"{self.strategy}/fraction-{self.fraction}/split-{self.split}/seed-{self.seed}"
@@ -72,13 +78,14 @@ def git_commit() -> str:
     return done.stdout.strip()
 
 
+def place(name: RunName) -> dict[str, str]:
+    """Where a run stands in its experiment, as MLflow's tags."""
+    return {key: str(value) for key, value in asdict(name).items() if key != "experiment"}
+
+
 def tags(name: RunName, made_by: dict[str, Any]) -> dict[str, str]:
     """What the MLflow UI can filter runs by."""
-    return {
-        "strategy": name.strategy,
-        "seed": str(name.seed),
-        "split": str(name.split),
-        "fraction": str(name.fraction),
+    return place(name) | {
         "config_hash": digest([made_by["strategy"], made_by["backbone"]]),
         "split_hash": made_by["split_hash"],
         "git_commit": git_commit(),

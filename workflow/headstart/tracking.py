@@ -191,6 +191,10 @@ class RunLog:
             client.set_tag(run.info.run_id, "headstart.superseded_by", run_id)
         return RunLog(client, run_id)
 
+    def tested(self, metrics: dict[str, Any]) -> None:
+        """Log the values of metrics.json."""
+        self.metrics({f"test_{k}": metric["value"] for k, metric in metrics["metrics"].items()})
+
     def metrics(self, values: dict[str, float]) -> None:
         """Log values that belong to no epoch."""
         self._log([(name, value, 0) for name, value in values.items()])

@@ -46,12 +46,19 @@ TUNING = f"{RESULTS}/tuning/{{strategy}}/fraction-{{fraction}}/split-{{split}}"
 SPLIT = f"{RESULTS}/splits/{{split}}"
 SPLITS = EXPERIMENT.split.numbers(EXPERIMENT.seeds)
 REPLICATES = EXPERIMENT.split.pairs(EXPERIMENT.seeds)
-RUNS = [
+ENSEMBLES = [
+    RUN.format(strategy=name, fraction=fraction, split=split, seed=REPLICATES[0][1])
+    for name in EXPERIMENT.derived_by("ensemble")
+    for fraction in EXPERIMENT.fractions
+    for split in SPLITS
+]
+MODELS = [
     RUN.format(strategy=strategy, fraction=fraction, split=split, seed=seed)
-    for strategy in EXPERIMENT.strategies
+    for strategy in [*EXPERIMENT.strategies, *EXPERIMENT.derived_by("wise_ft")]
     for fraction in EXPERIMENT.fractions
     for split, seed in REPLICATES
 ]
+RUNS = MODELS + ENSEMBLES
 NOTHING = "(?!)"
 
 
@@ -70,8 +77,12 @@ def strategies_from(features):
     return "|".join(names) or NOTHING
 
 
-def run_files(name):
-    return [f"{run}/{name}" for run in RUNS]
+def derived_by(kind):
+    return "|".join(EXPERIMENT.derived_by(kind)) or NOTHING
+
+
+def run_files(name, runs=RUNS):
+    return [f"{run}/{name}" for run in runs]
 
 
 def run_labels(figure):

@@ -79,6 +79,8 @@ rule evaluate:
         f"{RESULTS}/logs/evaluate/{JOB}.log",
     benchmark:
         f"{RESULTS}/benchmarks/evaluate/{JOB}.tsv"
+    wildcard_constraints:
+        strategy="|".join([*EXPERIMENT.strategies, *EXPERIMENT.derived_by("wise_ft")]),
     conda:
         "../../envs/headstart.yaml"
     threads: 1

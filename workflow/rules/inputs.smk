@@ -28,25 +28,49 @@ def choice_file(wildcards):
 
 def trial_settings(wildcards):
     trial = strategy_trials(wildcards.strategy)[int(wildcards.trial)]
-    return without_augmentation(trial) if trial.from_features else experiments.plain(trial)
+    return (
+        without_augmentation(trial) if trial.from_features else experiments.plain(trial)
+    )
 
 
 def strategy_trials(strategy):
     return tuning.trials(EXPERIMENT.strategies[strategy], EXPERIMENT.tuning.trials)
 
 
-def trial_seed(wildcards):
-    """The first seed that trains on the split."""
-    return next(seed for split, seed in REPLICATES if split == int(wildcards.split))
-
-
 def trial_files(wildcards):
+    """Trials with the first seed that trains on the split."""
+    seed = next(seed for split, seed in REPLICATES if split == int(wildcards.split))
     numbers = range(len(strategy_trials(wildcards.strategy)))
-    return expand(f"{TUNING}/trial-{{trial}}.json", trial=numbers, **wildcards)
+    path = f"{TUNING}/seed-{{seed}}/trial-{{trial}}.json"
+    return expand(path, seed=seed, trial=numbers, **wildcards)
 
 
 def trial_place(wildcards):
     return {key: wildcards[key] for key in ("strategy", "fraction", "split")}
+
+
+def part_of(role, name):
+    """A file of the run, at the same place, whose model a mixture starts from or is of."""
+
+    def path(wildcards):
+        strategy = getattr(EXPERIMENT.derived[wildcards.strategy], role)
+        return expand(f"{RUN}/{name}", **(dict(wildcards) | {"strategy": strategy}))[0]
+
+    return path
+
+
+def members(name):
+    """A file of every run whose answers an ensemble averages."""
+
+    def paths(wildcards):
+        strategy, split = EXPERIMENT.derived[wildcards.strategy].of, int(
+            wildcards.split
+        )
+        seeds = [seed for own, seed in REPLICATES if own == split]
+        place = dict(wildcards) | {"strategy": strategy, "seed": seeds}
+        return expand(f"{RUN}/{name}", **place)
+
+    return paths
 
 
 def source_fingerprint(wildcards):
@@ -80,7 +104,8 @@ def probe_features_meta(wildcards):
 
 def tested_features(wildcards):
     """Features of the images that a strategy with a frozen backbone is tested on."""
-    frozen = EXPERIMENT.strategies[wildcards.strategy].from_features
+    strategy = EXPERIMENT.strategies.get(wildcards.strategy)
+    frozen = strategy is not None and strategy.from_features
     return f"{RESULTS}/features/test/{wildcards.split}.npy" if frozen else []
 
 

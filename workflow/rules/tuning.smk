@@ -3,12 +3,12 @@
 A trial reads what a training reads, and so never a test image.
 """
 
-TRIAL = "{strategy}_fraction-{fraction}_split-{split}_trial-{trial}"
+TRIAL = "{strategy}_fraction-{fraction}_split-{split}_seed-{seed}_trial-{trial}"
 
 
 use rule train_from_features as try_from_features with:
     output:
-        trial=f"{TUNING}/trial-{{trial}}.json",
+        trial=f"{TUNING}/seed-{{seed}}/trial-{{trial}}.json",
     log:
         f"{RESULTS}/logs/tune/{TRIAL}.log",
     benchmark:
@@ -17,14 +17,13 @@ use rule train_from_features as try_from_features with:
         experiment=EXPERIMENT.experiment,
         resume=f"{RESULTS}/resume/{TRIAL}.pt",
         settings=trial_settings,
-        seed=trial_seed,
     message:
         "Trying {wildcards.strategy} on features: fraction {wildcards.fraction}, split {wildcards.split}, trial {wildcards.trial}"
 
 
 use rule train_from_images as try_from_images with:
     output:
-        trial=f"{TUNING}/trial-{{trial}}.json",
+        trial=f"{TUNING}/seed-{{seed}}/trial-{{trial}}.json",
     log:
         f"{RESULTS}/logs/tune/{TRIAL}.log",
     benchmark:
@@ -33,7 +32,6 @@ use rule train_from_images as try_from_images with:
         experiment=EXPERIMENT.experiment,
         resume=f"{RESULTS}/resume/{TRIAL}.pt",
         settings=trial_settings,
-        seed=trial_seed,
     message:
         "Trying {wildcards.strategy} on images: fraction {wildcards.fraction}, split {wildcards.split}, trial {wildcards.trial}"
 

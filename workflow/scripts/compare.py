@@ -36,6 +36,7 @@ def main(files: Files, folder: Path) -> None:
     histories = {
         (*result.key, (result.split, result.seed)): pd.read_csv(result.folder / "history.csv")
         for result in results
+        if "derived" not in result.run
     }
     figures.accuracy(runs, summary, verdict, folder / "accuracy.png")
     figures.curves(histories, folder / "training_curves.png")

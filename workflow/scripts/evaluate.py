@@ -17,8 +17,6 @@ from headstart.verdict import calibration, evaluation
 
 logger = logging.getLogger("headstart.evaluate")
 
-_WORST = 12
-
 
 @dataclass(frozen=True)
 class Files:
@@ -62,7 +60,8 @@ def main(files: Files, flips: list[str], threads: int) -> None:
     metrics |= {"flips": flips, "temperature": temperature}
     predictions.to_parquet(files.predictions, index=False)
     files.metrics.write_text(json.dumps(metrics, ensure_ascii=False, indent=2) + "\n")
-    draw(files, predictions, metrics, cache, run["best_epoch"])
+    figures.tested(predictions, metrics, cache, files.confusion.parent)
+    figures.curves(pd.read_csv(files.history), files.curves, run["best_epoch"])
     accuracy = metrics["metrics"]["accuracy"]
     logger.info("test accuracy %(value).4f [%(low).4f, %(high).4f]", accuracy)
     track(files, run["mlflow_run_id"], metrics)
@@ -87,23 +86,9 @@ def infer(
     return prediction.probabilities(classifier, cache, ids, device)
 
 
-def draw(
-    files: Files, predictions: pd.DataFrame, metrics: dict, cache: ImageCache, best_epoch: int
-) -> None:
-    confidence = predictions.filter(like="p:").max(axis=1)
-    wrong = predictions.assign(confidence=confidence)[predictions.predicted != predictions.label]
-    worst = wrong.nlargest(_WORST, "confidence")
-    pictures = [cache[int(row)] for row in cache.positions(list(worst.id))]
-    mistakes = zip(pictures, worst.label, worst.predicted, worst.confidence, strict=True)
-    figures.confusion(np.array(metrics["confusion"]), metrics["classes"], files.confusion)
-    figures.reliability(predictions, metrics["metrics"]["ece"]["value"], files.reliability)
-    figures.worst_mistakes(list(mistakes), files.mistakes)
-    figures.curves(pd.read_csv(files.history), files.curves, best_epoch)
-
-
 def track(files: Files, run_id: str, metrics: dict[str, Any]) -> None:
     log = tracking.RunLog.open(tracking.read(files.tracking), run_id)
-    log.metrics({f"test_{name}": metric["value"] for name, metric in metrics["metrics"].items()})
+    log.tested(metrics)
     log.files([files.metrics, files.predictions])
     log.files([files.confusion, files.curves, files.mistakes, files.reliability], "figures")
     log.end()

@@ -22,13 +22,7 @@ if "snakemake" in globals():
         if files.choice:
             settings |= json.loads(files.choice.read_text())["strategy"]
         written = jobs.TrialFiles if snakemake.output.get("trial") else jobs.RunFiles
-        name = RunName(
-            snakemake.params.experiment,
-            snakemake.wildcards.strategy,
-            float(snakemake.wildcards.fraction),
-            int(snakemake.wildcards.split),
-            int(snakemake.params.get("seed", snakemake.wildcards.get("seed"))),
-        )
+        name = RunName.of(snakemake.params.experiment, snakemake.wildcards)
         job = jobs.Job(
             name,
             config.parse(config.Strategy, settings),

@@ -31,6 +31,28 @@ def _mistakes(experiment: Experiment) -> Iterator[str]:
         for index, phase in enumerate(strategy.phases):
             yield from _phase(phase, experiment.image.size, f"{key}.phases[{index}]")
         yield from _augmentation(strategy, experiment, key)
+    yield from _derived(experiment)
+
+
+def _derived(experiment: Experiment) -> Iterator[str]:
+    """What is derived needs the strategies that it is made from, and several seeds to average."""
+    there = f"but the strategies are {', '.join(experiment.strategies)}; name one of them"
+    pairs = experiment.split.pairs(experiment.seeds)
+    for name, derived in experiment.derived.items():
+        key = f"derived.{name}"
+        if name in experiment.strategies:
+            yield f"{key} has the name of a strategy; give it its own"
+        if derived.of not in experiment.strategies:
+            yield f"{key}.of is {derived.of!r}, {there}"
+        if derived.kind == "wise_ft" and derived.start not in experiment.strategies:
+            yield f"{key}.start is {derived.start!r}, {there}"
+        if derived.kind == "ensemble" and derived.start:
+            yield f"{key}.start is {derived.start!r}, but an ensemble has none; leave it out"
+        if derived.kind == "ensemble" and len(pairs) == len(dict(pairs)):
+            yield (
+                f"{key}.kind is 'ensemble', but each split has a single seed; give several seeds, "
+                "or leave it out"
+            )
 
 
 def _split(split: Split) -> Iterator[str]:

@@ -239,6 +239,13 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Derived:
+    kind: str
+    of: str
+    start: str | None = None
+
+
+@dataclass(frozen=True)
 class Tuning:
     trials: int
 
@@ -259,11 +266,16 @@ class Experiment:
     features: Features
     training: Training
     strategies: dict[str, Strategy]
+    derived: dict[str, Derived]
     seeds: tuple[int, ...]
     fractions: tuple[float, ...]
     evaluation: Evaluation
     tuning: Tuning
     report: Report
+
+    def derived_by(self, kind: str) -> list[str]:
+        """Names of the derived strategies of a kind."""
+        return [name for name, derived in self.derived.items() if derived.kind == kind]
 
 
 T = TypeVar("T")

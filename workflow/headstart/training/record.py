@@ -75,7 +75,7 @@ def _cost(inputs: Inputs, progress: Progress, whole: nn.Module) -> dict[str, Any
     meta = inputs.job.files.features_meta
     features = json.loads(meta.read_text()) if meta else {}
     choice = inputs.job.files.choice
-    tuned = json.loads(choice.read_text()) if choice else {"trials": [], "device_seconds": 0.0}
+    tuned = json.loads(choice.read_text()) if choice else {}
     parameters = dict(whole.named_parameters())
     trained = {
         name
@@ -89,8 +89,8 @@ def _cost(inputs: Inputs, progress: Progress, whole: nn.Module) -> dict[str, Any
         "device_seconds": progress.device_seconds,
         "feature_seconds": features.get("seconds", 0.0),
         "feature_device_seconds": features.get("device_seconds", 0.0),
-        "trials": len(tuned["trials"]),
-        "tuning_device_seconds": tuned["device_seconds"],
+        "trials": len(tuned.get("trials", [])),
+        "tuning_device_seconds": tuned.get("device_seconds", 0.0),
         "images_per_second": float(history.images_per_second.median()),
         "peak_memory_bytes": devices.peak_memory_bytes(inputs.device),
         "trainable_parameters": sum(parameters[name].numel() for name in trained),

@@ -89,7 +89,7 @@ def _journal(inputs: Inputs, outputs: RunFiles) -> TrackedJournal:
     return TrackedJournal(resume, reopen, start)
 
 
-def _fit(inputs: Inputs, journal: TrackedJournal) -> Progress:
+def _fit(inputs: Inputs, journal: Journal) -> Progress:
     strategy, seed = inputs.job.strategy, inputs.job.name.seed
     started = devices.seconds_spent(inputs.device)
     if strategy.is_probe:

@@ -13,6 +13,8 @@ RUN_COLUMNS = [
     "fraction",
     "split",
     "seed",
+    "trials",
+    "device_seconds",
     *_METRICS,
     "n_test",
     "train_seconds",
@@ -23,6 +25,7 @@ RUN_COLUMNS = [
     "device",
     "mlflow_run_id",
     "feature_seconds",
+    "derived",
 ]
 
 
@@ -34,8 +37,8 @@ def runs_table(results: Sequence[Result]) -> pd.DataFrame:
     rows = []
     for result in results:
         values = {name: metric["value"] for name, metric in result.metrics["metrics"].items()}
-        row = {**result.run, **values, "n_test": result.metrics["n_test"]}
-        row |= {"split": result.split, "feature_seconds": result.run["feature_seconds"] or 0.0}
+        row = {"derived": "", **result.run, **values, "n_test": result.metrics["n_test"]}
+        row |= {"split": result.split, "device_seconds": _device_seconds(result.run)}
         rows.append({name: row[name] for name in RUN_COLUMNS})
     runs = pd.DataFrame(rows, columns=RUN_COLUMNS)
     order = {name: rank for rank, name in enumerate(runs["strategy"].unique())}
@@ -44,6 +47,12 @@ def runs_table(results: Sequence[Result]) -> pd.DataFrame:
         key=lambda column: column.map(order) if column.name == "strategy" else column,
         ignore_index=True,
     )
+
+
+def _device_seconds(run: dict) -> float:
+    """What a result cost its device: training, the features it shares, and the tuning."""
+    parts = ("device_seconds", "feature_device_seconds", "tuning_device_seconds")
+    return sum(run[part] for part in parts)
 
 
 def summary_table(runs: pd.DataFrame, resampled: Resampled) -> pd.DataFrame:
@@ -61,12 +70,15 @@ def summary_table(runs: pd.DataFrame, resampled: Resampled) -> pd.DataFrame:
     for (strategy, fraction), group in runs.groupby(["strategy", "fraction"], sort=False):
         key = (str(strategy), float(str(fraction)))
         accuracy = mean(resampled, key)
-        means = group[[*_METRICS, "train_seconds", "feature_seconds", "images_per_second"]].mean()
+        costs = ["device_seconds", "train_seconds", "feature_seconds", "images_per_second"]
+        means = group[[*_METRICS, *costs]].mean()
         rows.append(
             {
                 "strategy": strategy,
                 "fraction": fraction,
+                "derived": group["derived"].iloc[0],
                 "runs": len(group),
+                "trials": group["trials"].max(),
                 "splits": group["split"].nunique(),
                 "seeds": group["seed"].nunique(),
                 "n_test": resampled.study.tested(key),

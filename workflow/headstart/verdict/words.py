@@ -16,7 +16,7 @@ def statement(verdict: dict, runs: pd.DataFrame) -> str:
 
     Args:
         verdict: as in verdict.json, but for the statement itself.
-        runs: the runs compared, columns strategy, train_seconds, feature_seconds and device.
+        runs: the runs compared, columns strategy, device_seconds and device.
     """
     remarks = [_floor(verdict), _cost(verdict, runs), _shortcut(verdict), _single_seed(verdict)]
     second = "; ".join(remark for remark in remarks if remark)
@@ -49,7 +49,7 @@ def verdict_table(verdict: dict, summary: pd.DataFrame) -> str:
     """
     trained = "seeds" if verdict["n_splits"] == 1 else "runs"
     rows = [
-        ("strategy", "accuracy", "95 % interval", trained, "train time", "trainable parameters")
+        ("strategy", "accuracy", "95 % interval", trained, "device time", "trainable parameters")
     ]
     at_fraction = summary[summary["fraction"] == verdict["fraction"]].set_index("strategy")
     for entry in verdict["strategies"]:
@@ -60,7 +60,7 @@ def verdict_table(verdict: dict, summary: pd.DataFrame) -> str:
                 f"{_percent(entry['accuracy'])} %",
                 f"{_percent(entry['low'])} to {_percent(entry['high'])} %",
                 str(entry["seeds"] if verdict["n_splits"] == 1 else entry["runs"]),
-                duration(row["train_seconds"] + row["feature_seconds"]),
+                duration(row["device_seconds"]),
                 f"{int(row['trainable_parameters']):,}",
             )
         )
@@ -137,7 +137,7 @@ def _cost(verdict: dict, runs: pd.DataFrame) -> str:
     ]
     if len(level) == 1:
         return ""
-    seconds = runs["train_seconds"] + runs["feature_seconds"]
+    seconds = runs["device_seconds"]
     cost = {name: seconds[runs["strategy"] == name].mean() for name in level}
     cheapest = min(cost, key=lambda name: cost[name])
     start = f"of {_joined(level)}, the cheapest to train is {cheapest}"

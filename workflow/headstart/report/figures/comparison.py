@@ -215,14 +215,13 @@ def cost(runs: pd.DataFrame, summary: pd.DataFrame, path: Path) -> None:
                 colours.append(look.colour)
         axes.set_title("What the accuracy costs")
         axes.set_ylabel("test accuracy")
-        axes.set_xlabel("time to train, with the time to compute features (log scale)")
+        axes.set_xlabel("device time: features, tuning and training (log scale)")
         percent_axis(axes, "y")
         place_labels(figure, axes, points, texts, colours)
 
 
 def _spent(frame: pd.DataFrame) -> np.ndarray:
-    seconds = frame["train_seconds"].fillna(0) + frame["feature_seconds"].fillna(0)
-    return seconds.clip(lower=0.01).to_numpy(float)
+    return frame["device_seconds"].clip(lower=0.01).to_numpy(float)
 
 
 def _time_ticks(axes: Axes, seconds: np.ndarray) -> None:

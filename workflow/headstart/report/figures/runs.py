@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.stats import binomtest
 
+from headstart.data.cache import ImageCache
 from headstart.report.figures.style import (
     ACCENT,
     FAINT,
@@ -32,7 +33,29 @@ from headstart.report.figures.style import (
 MOST_WRITTEN = 30
 MOST_NAMED = 60
 MOST_MISTAKES = 24
+WORST = 12
 BINS = 15
+
+
+def tested(
+    predictions: pd.DataFrame, metrics: dict[str, Any], cache: ImageCache, folder: Path
+) -> None:
+    """Draw how a run did on test: confusion.png, reliability.png and mistakes.png.
+
+    Args:
+        predictions: in the format of predictions.parquet.
+        metrics: as in metrics.json.
+        cache: has the test images.
+    """
+    confidence = predictions.filter(like="p:").max(axis=1)
+    wrong = predictions.assign(confidence=confidence)[predictions.predicted != predictions.label]
+    worst = wrong.nlargest(WORST, "confidence")
+    pictures = [cache[int(row)] for row in cache.positions(list(worst.id))]
+    mistakes = zip(pictures, worst.label, worst.predicted, worst.confidence, strict=True)
+    ece = metrics["metrics"]["ece"]["value"]
+    confusion(np.array(metrics["confusion"]), metrics["classes"], folder / "confusion.png")
+    reliability(predictions, ece, folder / "reliability.png")
+    worst_mistakes(list(mistakes), folder / "mistakes.png")
 
 
 def confusion(confusion: np.ndarray, classes: Sequence[str], path: Path) -> None:
