@@ -148,6 +148,7 @@ class Phase:
 
     train: str
     stages: int | None = None
+    rank: int = 0
     epochs: int = 0
     start_size: int | None = None
     optimizer: str = ""

@@ -105,8 +105,22 @@ def train_mode(model: "nn.Module") -> None:
             module.eval()
 
 
+def freeze_statistics(model: "nn.Module") -> None:
+    """Set every BatchNorm to eval mode: it uses its running statistics and leaves them alone."""
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
+
+
 def trainable_names(model: "nn.Module", phase: config.Phase) -> tuple[list[str], list[str]]:
-    """Names of the body's and of the head's parameters that `phase` trains."""
+    """Names of the body's and of the head's parameters that `phase` trains.
+
+    The low-rank parameters of a lora phase have names once they are there, see `adapters.add`.
+    """
+    from headstart.models import adapters
+
     prefix = head_name(model) + "."
     names = [name for name, _ in model.named_parameters()]
     head = [name for name in names if name.startswith(prefix)]
@@ -114,6 +128,11 @@ def trainable_names(model: "nn.Module", phase: config.Phase) -> tuple[list[str],
         return [], head
     if phase.train == "all":
         return [name for name in names if not name.startswith(prefix)], head
+    if phase.train == "lora":
+        return adapters.low_rank_names(model), head
+    if phase.train == "biases_and_norms":
+        few = adapters.bias_and_norm_names(model)
+        return [name for name in few if not name.startswith(prefix)], head
     groups = stages(model)
     if phase.stages is None or phase.stages > len(groups):
         raise HeadstartError(
@@ -139,8 +158,9 @@ def require_batch(
     """
     if min(sizes) > 1:
         return
-    phases = [trainable_names(model, phase) for phase in strategy.phases]
-    trained = {name for body, _ in phases for name in body}
+    # under biases_and_norms a BatchNorm takes its running statistics, see `freeze_statistics`
+    phases = [phase for phase in strategy.phases if phase.train != "biases_and_norms"]
+    trained = {name for phase in phases for name in trainable_names(model, phase)[0]}
     starved = [name for name in _single_valued(model, shape) if f"{name}.weight" in trained]
     if not starved:
         return

@@ -16,7 +16,7 @@ from headstart.data.cache import ImageCache
 from headstart.experiment.config import Strategy
 from headstart.models import backbones, layers, layouts, tails
 from headstart.models.backbones import Prepared
-from headstart.training import losses, strategies
+from headstart.training import adapted, losses, strategies
 from headstart.training.checkpoints import Progress
 from headstart.training.jobs import Job
 from headstart.training.task import Task
@@ -107,6 +107,10 @@ def prepare(inputs: Inputs) -> tuple[Task, Batches]:
         shape = (3, *2 * [min(strategies.epoch_sizes(strategy, inputs.backbone.image["size"]))])
     layers.require_batch(model, strategy, shape, batches.sizes)
     loss = losses.loss_function(settings, inputs.examples.labels["train"], device)
+    if any(phase.train in adapted.KINDS for phase in strategy.phases):
+        adapted.require_layers(model, strategy)
+        given = settings, device, batches.resident, inputs.job.name.seed
+        return adapted.Adapted(model, loss, *given), batches
     return Task(model, loss, settings, device, batches.resident), batches
 
 
