@@ -141,6 +141,19 @@ def test_a_rank_belongs_to_low_rank_phases(changed):
     assert [phase.rank for phase in phases] == [8, 2, 0]
 
 
+def test_strengths_belong_to_linear_probes(changed, error_of):
+    probe = {"train": "probe", "classifier": "knn"}
+    phases = [
+        loading.from_dict(changed("strategies.head_only.phases", [probe | over]))
+        for over in ({}, {"classifier": "linear_svm"})
+    ]
+    assert [made.strategies["head_only"].phases[0].strengths for made in phases] == [0, 45]
+    text = error_of(changed("strategies.head_only.phases", [probe | {"strengths": 5}]))
+    assert "phases[0].strengths is not a known key; allowed: classifier, train" in text
+    text = error_of(changed("strategies.head_only.phases", [{"train": "probe"}]))
+    assert text.endswith("phases[0].classifier is missing")
+
+
 def properties(schema: Any, path: str) -> Iterator[tuple[str, dict, bool]]:
     """Every property of a schema, as (dotted path, its schema, whether it is required)."""
     if isinstance(schema, list):

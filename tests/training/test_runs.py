@@ -3,19 +3,20 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 import timm
 import torch
 from mlflow import MlflowClient
 from safetensors.torch import load_file, save_file
-from small_training import POLICY, Interrupted, run_name
+from small_training import IMAGE, POLICY, TRAINED, Interrupted, N, run_name
 
 from headstart import prediction, tracking
 from headstart.experiment import config
 from headstart.models import backbones
 from headstart.models.backbones import Prepared
-from headstart.training import runs
+from headstart.training import features, runs
 from headstart.training.checkpoints import Progress, ResumeFile
 from headstart.training.jobs import Job
 
@@ -104,6 +105,27 @@ def test_a_transformer_trains_at_another_size_and_plain_timm_reads_it(
     )
     with torch.inference_mode():
         assert torch.equal(loaded(images), plain(images))
+
+
+def test_a_run_of_nearest_neighbours_leaves_a_model_that_evaluation_reads(
+    files, outputs, make_strategy, tmp_path, cache, cpu
+):
+    files.tracking.write_text(json.dumps(tracking.prepare(tmp_path / "mlflow", "cells")))
+    backbone = Prepared.read(files.backbone, files.weights)
+    pooled = tmp_path / "pooled.npy"
+    features.extract(cache, backbone, [], 1, cpu, pooled)
+    strategy = make_strategy({"train": "probe", "epochs": 0, "classifier": "knn"})
+    job = Job(NAME, strategy, replace(files, features=pooled), outputs)
+    runs.train(job, threads=1)
+    run, history = json.loads(outputs.run.read_text()), pd.read_csv(outputs.history)
+    assert history.lr.tolist() == [1, 3, 5, 10] and run["epochs"] == 4
+    assert run["trainable_parameters"] == 0
+    model = prediction.load_model(backbone.description, 2, outputs.model)
+    classifier = prediction.Classifier(model, ["bright", "dark"], IMAGE, "cross_entropy")
+    shares = prediction.probabilities(classifier, cache, cache.ids[TRAINED:], cpu)
+    assert np.allclose(shares.sum(1), 1, atol=1e-5) and (shares > 0).all()
+    best = history.val_accuracy[run["best_epoch"] - 1]
+    assert (shares.argmax(1) == np.arange(N - TRAINED) % 2).mean() == best
 
 
 @pytest.mark.parametrize("policy", ["batched", "per-image"])

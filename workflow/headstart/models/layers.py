@@ -11,15 +11,18 @@ if TYPE_CHECKING:
 
 
 def head_name(model: "nn.Module") -> str:
-    """Dotted name of the final linear layer.
+    """Dotted name of the final linear layer, or of the `Neighbours` that took its place.
 
     Raises:
         HeadstartError: the model does not end in one linear layer.
     """
     from torch import nn
 
+    from headstart.models.neighbours import Neighbours
+
+    kinds = nn.Linear | Neighbours
     declared = getattr(model, "pretrained_cfg", {}).get("classifier")
-    linears = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    linears = [name for name, module in model.named_modules() if isinstance(module, kinds)]
     name = declared if declared is not None else (linears or [None])[-1]
     if name not in linears:
         raise HeadstartError(

@@ -14,7 +14,7 @@ from headstart.compute.devices import Device
 from headstart.data import splits
 from headstart.data.cache import ImageCache
 from headstart.experiment.config import Strategy
-from headstart.models import backbones, layers, layouts, tails
+from headstart.models import backbones, layers, layouts, neighbours, tails
 from headstart.models.backbones import Prepared
 from headstart.training import adapted, losses, strategies
 from headstart.training.checkpoints import Progress
@@ -172,8 +172,11 @@ def whole_model(inputs: Inputs, progress: Progress) -> nn.Module:
     init = "pretrained" if on_features else "random"
     model = backbones.build(inputs.backbone, len(inputs.classes), seed=0, init=init)
     if on_features and inputs.job.strategy.from_features:
-        head = model.get_submodule(layers.head_name(model))
-        head.load_state_dict({k.removeprefix("head."): v for k, v in progress.best_model.items()})
+        name = layers.head_name(model)
+        kept = {k.removeprefix("head."): v for k, v in progress.best_model.items()}
+        if "bank" in kept:
+            model.set_submodule(name, neighbours.Neighbours(kept, len(inputs.classes)))
+        model.get_submodule(name).load_state_dict(kept)
     else:  # after cached features the frozen part, which the weights hold, is missing
         model.load_state_dict(progress.best_model, strict=not on_features)
     return model.eval()

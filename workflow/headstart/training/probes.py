@@ -18,6 +18,7 @@ from sklearn.metrics import log_loss
 from sklearn.svm import LinearSVC
 
 from headstart.experiment.config import Strategy
+from headstart.training import neighbours
 from headstart.training.checkpoints import Progress
 from headstart.training.journal import Journal
 from headstart.views.batches import Examples
@@ -43,8 +44,11 @@ def fit(
         seed: of the SVM's coordinate descent.
 
     Returns:
-        The progress with the best classifier as "head.weight" (K, d) and "head.bias" (K,).
+        The progress with the best classifier as "head.weight" (K, d) and "head.bias" (K,); for
+        k-nearest neighbours see `neighbours.fit`.
     """
+    if strategy.phases[0].classifier == "knn":
+        return neighbours.fit(strategy, features, examples, journal)
     phase, labels = strategy.phases[0], examples.labels
     parts = {part: features[rows] for part, rows in examples.rows.items()}
     progress = journal.open()
