@@ -67,6 +67,15 @@ def test_merged_weights_answer_as_the_changed_network_does(network, library, nam
     assert all(torch.equal(model.state_dict()[key], value) for key, value in state.items())
 
 
+def test_the_change_keeps_full_precision_under_autocast(network):
+    """Or the merged network would answer otherwise than what was validated."""
+    model, images = changed(network("timm", "test_vit")), torch.randn(2, 3, 160, 160)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+        logits = model(images)
+        adapters.merge(model)
+        assert torch.equal(model(images), logits)
+
+
 @pytest.mark.parametrize(("library", "name", "size"), NETWORKS)
 def test_the_numbers_of_a_low_rank_change_are_counted_before_they_are_there(
     make_model, library, name, size

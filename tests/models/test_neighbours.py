@@ -63,6 +63,15 @@ def test_a_network_with_neighbours_is_saved_read_and_placed_like_any(
         assert torch.allclose(placed(images), expected, rtol=1e-3, atol=1e-3)
 
 
+def test_an_exported_graph_takes_batches_of_any_size():
+    """MLflow keeps models in that form."""
+    head, features = Neighbours(state(40, 6, 5), 3), torch.randn(7, 6)
+    auto = ({0: torch.export.Dim.AUTO},)
+    exported = torch.export.export(head, (features[:2],), dynamic_shapes=auto).module()
+    for n in (1, 2, 7):
+        torch.testing.assert_close(exported(features[:n]), head(features[:n]))
+
+
 def test_a_linear_head_keeps_its_place(make_model):
     model = make_model("timm", "test_resnet")
     head = layers.head_name(model)

@@ -50,9 +50,9 @@ def unit(features: torch.Tensor) -> torch.Tensor:
 
 def vote(similarities: torch.Tensor, labels: torch.Tensor, n_classes: int) -> torch.Tensor:
     """Log-probabilities (m, n_classes) from the similarities and labels (m, k) of neighbours."""
-    k = similarities.shape[1]
+    n, k = similarities.shape  # not len(), which would fix n in an exported graph
     weights = (similarities / _TEMPERATURE).softmax(1) * k / (k + 1)
-    spread = weights.new_full((len(labels), n_classes), 1 / n_classes / (k + 1))
+    spread = weights.new_full((n, n_classes), 1 / n_classes / (k + 1))
     return spread.scatter_add(1, labels, weights).log()
 
 
