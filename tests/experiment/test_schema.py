@@ -61,6 +61,8 @@ MISTAKES = [
     (f"{PHASE0}.lr", float("inf"), ["phases[0].lr", "inf", "number"]),
     (f"{PHASE0}.learning_rate", 1, ["phases[0].learning_rate", "not a known key", "lr"]),
     (f"{PHASE0}.schedule", "linear", ["phases[0].schedule", "'linear'", "one_cycle"]),
+    (f"{PHASE0}.rank", 8, ["phases[0].rank", "not a known key", "lr"]),
+    ("strategies.full.phases", [ALL | {"train": "lora", "rank": 0}], ["[0].rank", "at least 1"]),
     ("strategies.full.training", {"lr": 1}, ["full.training.lr", "not a known key"]),
     ("augmentation", None, ["augmentation", "None", "array"]),
     ("augmentation", ["rotation"], ["augmentation[0]", "'rotation'", "object"]),
@@ -130,6 +132,26 @@ def test_a_key_that_is_no_text_is_unknown(minimal, changed, error_of, key):
     assert f"{key} is not a known key" in error_of(minimal | {key: 1})
     raw = changed("strategies", {key: minimal["strategies"]["full"]})
     assert f"strategies is '{key}', but must match" in error_of(raw)
+
+
+def test_a_rank_belongs_to_low_rank_phases(changed):
+    lora, few = ALL | {"train": "lora"}, ALL | {"train": "biases_and_norms"}
+    raw = changed("strategies.full.phases", [lora, lora | {"rank": 2}, few])
+    phases = loading.from_dict(raw).strategies["full"].phases
+    assert [phase.rank for phase in phases] == [8, 2, 0]
+
+
+def test_strengths_belong_to_linear_probes(changed, error_of):
+    probe = {"train": "probe", "classifier": "knn"}
+    phases = [
+        loading.from_dict(changed("strategies.head_only.phases", [probe | over]))
+        for over in ({}, {"classifier": "linear_svm"})
+    ]
+    assert [made.strategies["head_only"].phases[0].strengths for made in phases] == [0, 45]
+    text = error_of(changed("strategies.head_only.phases", [probe | {"strengths": 5}]))
+    assert "phases[0].strengths is not a known key; allowed: classifier, train" in text
+    text = error_of(changed("strategies.head_only.phases", [{"train": "probe"}]))
+    assert text.endswith("phases[0].classifier is missing")
 
 
 def properties(schema: Any, path: str) -> Iterator[tuple[str, dict, bool]]:

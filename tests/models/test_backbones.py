@@ -17,7 +17,8 @@ from headstart.models.backbones import Prepared
 def description(make_model) -> dict[str, object]:
     """What `build` has to know of a test_resnet."""
     width = make_model("timm", "test_resnet").get_classifier().in_features
-    return {"name": "test_resnet", "library": "timm", "stem": "standard", "num_features": width}
+    made = {"name": "test_resnet", "library": "timm", "stem": "standard", "image": {"size": 64}}
+    return made | {"num_features": width}
 
 
 def test_prepare_describes_what_build_builds(tmp_path, tiny_state, make_backbone, no_image):
@@ -66,7 +67,7 @@ def test_the_head_of_a_seed_is_the_same_on_every_body(tmp_path, description, mak
 
 @pytest.mark.parametrize(
     ("library", "name", "size"),
-    [("timm", "deit_tiny_patch16_224", 64), ("torchvision", "vit_b_32", 96)],
+    [("timm", "convit_tiny", 64), ("timm", "maxvit_pico_rw_256", 80)],
 )
 def test_a_size_that_the_model_refuses_is_one_line(
     tmp_path, make_backbone, one_line, library, name, size

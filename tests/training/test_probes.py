@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
+from torch.nn import functional as F
 
-from headstart.training import probes
+from headstart.models.neighbours import Neighbours
+from headstart.training import neighbours, probes
 from headstart.training.checkpoints import Progress, ResumeFile
 from headstart.training.journal import Journal
 from headstart.views.batches import Examples
@@ -84,3 +87,37 @@ def test_two_class_logits_give_the_classifier_s_probabilities(fit) -> None:
     logits = features["val"] @ head["head.weight"].numpy().T + head["head.bias"].numpy()
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     assert np.allclose(shares, reference.predict_proba(features["val"]), atol=1e-5)
+
+
+def test_as_many_neighbours_vote_as_validation_prefers(fit) -> None:
+    features, labels, progress, rows = fit("knn", 0, 3)
+    assert [row["lr"] for row in rows] == [1, 3, 5, 10, 20, 50]
+    best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+    assert progress.best_epoch == best["epoch"]
+    kept = {name.removeprefix("head."): value for name, value in progress.best_model.items()}
+    assert kept["k"] == best["lr"] and len(kept["bank"]) == 120
+    assert torch.equal(kept["labels"], torch.from_numpy(labels["train"]))
+    head = Neighbours(kept, 3)
+    logits = head(torch.from_numpy(features["val"]))
+    assert best["val_accuracy"] == (logits.argmax(1).numpy() == labels["val"]).mean()
+    wanted = torch.from_numpy(labels["val"])
+    assert best["val_loss"] == pytest.approx(F.nll_loss(logits, wanted).item(), rel=1e-5)
+
+
+def test_a_training_image_is_scored_by_the_others(fit, monkeypatch) -> None:
+    monkeypatch.setattr(neighbours, "_CHUNK", 50)
+    features, labels, _, rows = fit("knn", 0, 3)
+    unit = features["train"] / np.linalg.norm(features["train"], axis=1, keepdims=True)
+    similarities = unit @ unit.T - 2 * np.eye(120)
+    one = labels["train"][similarities.argmax(1)]
+    assert rows[0]["train_accuracy"] == (one == labels["train"]).mean() < 1
+
+
+def test_no_more_neighbours_are_asked_than_there_are_others(make_strategy, tmp_path) -> None:
+    features = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
+    rows = {"train": np.arange(6), "val": np.arange(6, 9)}
+    examples = Examples(rows, {part: places % 2 for part, places in rows.items()})
+    strategy = make_strategy({"train": "probe", "epochs": 0, "classifier": "knn"})
+    journal = Journal(ResumeFile(tmp_path / "resume.pt", "key"))
+    history = probes.fit(strategy, features, examples, 0, journal).history
+    assert [row["lr"] for row in history] == [1, 3, 5]

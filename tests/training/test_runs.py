@@ -3,17 +3,20 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
+import timm
+import torch
 from mlflow import MlflowClient
-from safetensors.torch import load_file
-from small_training import POLICY, Interrupted, run_name
+from safetensors.torch import load_file, save_file
+from small_training import IMAGE, POLICY, TRAINED, Interrupted, N, run_name
 
-from headstart import tracking
+from headstart import prediction, tracking
 from headstart.experiment import config
 from headstart.models import backbones
 from headstart.models.backbones import Prepared
-from headstart.training import runs
+from headstart.training import features, runs
 from headstart.training.checkpoints import Progress, ResumeFile
 from headstart.training.jobs import Job
 
@@ -72,6 +75,57 @@ def test_an_interrupted_run_survives_the_loss_of_its_mlflow_run(
     assert run["n_train"] == 12 and run["trainable_parameters"] == run["parameters"]
     assert pd.read_csv(outputs.history).epoch.tolist() == [1, 2, 3]
     assert not outputs.resume.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "kind"),
+    [
+        ("vit_tiny_patch16_224", 32, "lora"),
+        ("vit_small_patch14_dinov2", 28, "biases_and_norms"),
+        ("swin_tiny_patch4_window7_224", 32, "all"),
+    ],
+)
+def test_a_transformer_trains_at_another_size_and_plain_timm_reads_it(
+    files, outputs, make_strategy, fake_logs, tmp_path, name, size, kind
+):
+    torch.manual_seed(0)
+    weights = tmp_path / "pretrained.safetensors"
+    save_file(timm.create_model(name, num_classes=2).state_dict(), weights)
+    image = config.Image(size, 1.0, None, None, None, None)
+    backbone = config.Backbone(name, "timm", str(weights))
+    backbones.prepare(backbone, image, files.backbone, files.weights)
+    phase = {"train": kind, "rank": 2, "epochs": 2, "lr": 0.001}
+    runs.train(Job(NAME, make_strategy(phase), files, outputs), threads=1)
+    plain = timm.create_model(name, img_size=size, num_classes=2).eval()
+    plain.load_state_dict(load_file(outputs.model))
+    description = json.loads(outputs.run.read_text())["settings"]["backbone"]
+    loaded, images = (
+        prediction.load_model(description, 2, outputs.model),
+        torch.ones(2, 3, size, size),
+    )
+    with torch.inference_mode():
+        assert torch.equal(loaded(images), plain(images))
+
+
+def test_a_run_of_nearest_neighbours_leaves_a_model_that_evaluation_reads(
+    files, outputs, make_strategy, tmp_path, cache, cpu
+):
+    files.tracking.write_text(json.dumps(tracking.prepare(tmp_path / "mlflow", "cells")))
+    backbone = Prepared.read(files.backbone, files.weights)
+    pooled = tmp_path / "pooled.npy"
+    features.extract(cache, backbone, [], 1, cpu, pooled)
+    strategy = make_strategy({"train": "probe", "epochs": 0, "classifier": "knn"})
+    job = Job(NAME, strategy, replace(files, features=pooled), outputs)
+    runs.train(job, threads=1)
+    run, history = json.loads(outputs.run.read_text()), pd.read_csv(outputs.history)
+    assert history.lr.tolist() == [1, 3, 5, 10] and run["epochs"] == 4
+    assert run["trainable_parameters"] == 0
+    model = prediction.load_model(backbone.description, 2, outputs.model)
+    classifier = prediction.Classifier(model, ["bright", "dark"], IMAGE, "cross_entropy")
+    shares = prediction.probabilities(classifier, cache, cache.ids[TRAINED:], cpu)
+    assert np.allclose(shares.sum(1), 1, atol=1e-5) and (shares > 0).all()
+    best = history.val_accuracy[run["best_epoch"] - 1]
+    assert (shares.argmax(1) == np.arange(N - TRAINED) % 2).mean() == best
 
 
 @pytest.mark.parametrize("policy", ["batched", "per-image"])

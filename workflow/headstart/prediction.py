@@ -16,7 +16,15 @@ from headstart.compute import devices
 from headstart.data import cache as caches
 from headstart.data import decoding, manifest
 from headstart.experiment import config
-from headstart.models import backbones, layers, layouts, preprocessing, registry, weights
+from headstart.models import (
+    backbones,
+    layers,
+    layouts,
+    neighbours,
+    preprocessing,
+    registry,
+    weights,
+)
 from headstart.training import losses
 from headstart.verdict import calibration
 from headstart.views import augmentation
@@ -73,8 +81,9 @@ def load_model(description: dict[str, Any], n_classes: int, path: Path) -> "nn.M
     """
     from safetensors.torch import load_file
 
-    model = backbones.untrained(description, n_classes)
-    model.load_state_dict(load_file(path))
+    model, state = backbones.untrained(description, n_classes), load_file(path)
+    neighbours.take_place(model, layers.head_name(model), state, n_classes)
+    model.load_state_dict(state)
     return model.eval()
 
 

@@ -91,6 +91,11 @@ def _start(strategy: Strategy, experiment: Experiment, key: str) -> Iterator[str
                 f"{key}.phases[{frozen[0]}].norm is 'frozen', but init is {strategy.init!r}, which "
                 "brings no statistics to keep; leave norm out"
             )
+    if strategy.starts_with_probe and strategy.phases[0].classifier == "knn":
+        yield (
+            f"{key}.phases[0].classifier is 'knn', which gives no head to go on from; take "
+            "logistic_regression, or make the probe the only phase"
+        )
     if strategy.starts_with_probe and strategy.init != "pretrained":
         yield (
             f"{key}.phases begin with a probe, which is fitted on pretrained features, but init is "

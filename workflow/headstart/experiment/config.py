@@ -143,6 +143,11 @@ class Training:
     norm: str | None
     select_by: str
 
+    @property
+    def score(self) -> str:
+        """The validation score that chooses where no epoch is the last, as among probes."""
+        return "loss" if self.select_by == "last" else self.select_by
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -150,6 +155,7 @@ class Phase:
 
     train: str
     stages: int | None = None
+    rank: int = 0
     epochs: int = 0
     steps: int | None = None
     norm: str = "batch"

@@ -20,8 +20,11 @@ _WITH_NORM = list(zip(_MOVES, (0, 0, 0, 1, 0, 1) * 2, strict=True))
 def trials(strategy: Strategy, count: int) -> list[Strategy]:
     """The strategy's trials in the order of trying; more trials begin with the same ones.
 
-    Save for a probe the first is the strategy as it is written. Rates are half a decade apart.
+    Save for a linear probe the first is the strategy as it is written, and for k nearest
+    neighbours, which tries every k anyway, the only one. Rates are half a decade apart.
     """
+    if strategy.phases[-1].classifier == "knn":
+        return [strategy]
     if strategy.is_probe:
         return [_with_strength(strategy, c) for c in _strengths(count)]
     if strategy.init == "pretrained" and any(map(_has_statistics, strategy.phases)):
@@ -33,7 +36,7 @@ def tried(trial: Strategy) -> dict[str, Any]:
     """What tells one trial of a strategy from another: strength, or rate and statistics."""
     phase = trial.phases[-1]
     if trial.is_probe:
-        return {"strength": phase.strength}
+        return {"strength": phase.strength} if phase.strength else {}
     return {"lr": phase.lr, "norm": phase.norm} if _has_statistics(phase) else {"lr": phase.lr}
 
 
@@ -43,8 +46,8 @@ def on_edge(settings: list[dict[str, Any]], chosen: int) -> str:
     Args:
         settings: of every trial, from `tried`.
     """
-    name = next(iter(settings[chosen]))
-    values = {each[name] for each in settings}
+    name = next(iter(settings[chosen]), "")
+    values = {each[name] for each in settings if name}
     return name if len(values) > 1 and settings[chosen][name] in (min(values), max(values)) else ""
 
 

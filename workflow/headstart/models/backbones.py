@@ -8,22 +8,28 @@ from typing import TYPE_CHECKING, Any
 
 from headstart import HeadstartError
 from headstart.experiment import config
-from headstart.models import layers, preprocessing, registry, weights
+from headstart.models import layers, preprocessing, registry, sizes, weights
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-def create(name: str, library: str, num_classes: int, stem: str = "standard") -> "nn.Module":
-    """A randomly initialised model of the library's own architecture, for (n, 3, h, w) input."""
+def create(
+    name: str, library: str, num_classes: int, stem: str = "standard", **options: int
+) -> "nn.Module":
+    """A randomly initialised model of the library's own architecture, for (n, 3, h, w) input.
+
+    Args:
+        options: further arguments of the library's own function, see `sizes.option`.
+    """
     if library == "timm":
         import timm
 
-        model = timm.create_model(name, pretrained=False, num_classes=num_classes)
+        model = timm.create_model(name, pretrained=False, num_classes=num_classes, **options)
     else:
         import torchvision
 
-        model = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
+        model = torchvision.models.get_model(name, weights=None, num_classes=num_classes, **options)
     if stem == "small":
         _use_small_stem(model, name)
     return model
@@ -48,7 +54,8 @@ class Prepared:
 
     Attributes:
         description: name, library, stem, num_features and, under "image", the preprocessing.
-        weights: safetensors file of the whole pretrained state dict; empty where there is none.
+        weights: safetensors file of the whole pretrained state dict, for images of the size that
+            it was made with; empty where there is none.
     """
 
     description: dict[str, Any]
@@ -86,6 +93,7 @@ def prepare(
     weights.apply(model, state)
     state = weights.named(model, state)
     own = preprocessing.data_config(model, backbone.library, backbone.name, image)
+    sizes.change(model, backbone.name, own["size"])
     require_size(model, backbone.name, own["size"], "image.size")
     save_file({name: tensor.contiguous() for name, tensor in state.items()}, weights_path)
     description = config.plain(backbone) | {
@@ -150,11 +158,14 @@ def build(
     from safetensors.torch import load_file
 
     torch.manual_seed(seed)
-    model = untrained(backbone.description, num_classes)
+    if init == "pretrained":
+        model = _native(backbone.description, num_classes)
+        weights.apply(model, load_file(backbone.weights))
+        sizes.change(model, backbone.description["name"], backbone.image["size"])
+    else:
+        model = untrained(backbone.description, num_classes)
     if init == "xavier":
         model.apply(_draw_xavier)
-    if init == "pretrained":
-        weights.apply(model, load_file(backbone.weights))
     torch.manual_seed(seed)
     head = layers.new_head(backbone.description["num_features"], num_classes)
     model.set_submodule(layers.head_name(model), head)
@@ -163,12 +174,15 @@ def build(
 
 def untrained(description: dict[str, Any], num_classes: int) -> "nn.Module":
     """A randomly initialised model of the backbone that backbone/config.json describes."""
-    return create(
-        description["name"],
-        description["library"],
-        num_classes,
-        description.get("stem", "standard"),
-    )
+    model = _native(description, num_classes)
+    other = sizes.option(model, description["image"]["size"])
+    return _native(description, num_classes, **other) if other else model
+
+
+def _native(description: dict[str, Any], num_classes: int, **options: int) -> "nn.Module":
+    """The model for images of the size that its library has it for, or as `options` say."""
+    stem = description.get("stem", "standard")
+    return create(description["name"], description["library"], num_classes, stem, **options)
 
 
 def _draw_xavier(module: "nn.Module") -> None:

@@ -11,15 +11,18 @@ if TYPE_CHECKING:
 
 
 def head_name(model: "nn.Module") -> str:
-    """Dotted name of the final linear layer.
+    """Dotted name of the final linear layer, or of the `Neighbours` that took its place.
 
     Raises:
         HeadstartError: the model does not end in one linear layer.
     """
     from torch import nn
 
+    from headstart.models.neighbours import Neighbours
+
+    kinds = nn.Linear | Neighbours
     declared = getattr(model, "pretrained_cfg", {}).get("classifier")
-    linears = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    linears = [name for name, module in model.named_modules() if isinstance(module, kinds)]
     name = declared if declared is not None else (linears or [None])[-1]
     if name not in linears:
         raise HeadstartError(
@@ -99,9 +102,8 @@ def train_mode(model: "nn.Module", norm: str = "batch") -> None:
     A frozen BatchNorm in train mode would go on updating its running statistics.
 
     Args:
-        norm: batch, or frozen: no BatchNorm layer uses or updates the statistics of a batch,
-            while scale and shift train on. A few batches estimate them worse than the weights'
-            own training did.
+        norm: batch, or frozen: every BatchNorm layer keeps the statistics it came with, while
+            scale and shift train on. A few batches estimate them worse than pretraining did.
     """
     from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -114,7 +116,12 @@ def train_mode(model: "nn.Module", norm: str = "batch") -> None:
 
 
 def trainable_names(model: "nn.Module", phase: config.Phase) -> tuple[list[str], list[str]]:
-    """Names of the body's and of the head's parameters that `phase` trains."""
+    """Names of the body's and of the head's parameters that `phase` trains.
+
+    The low-rank parameters of a lora phase have names once they are there, see `adapters.add`.
+    """
+    from headstart.models import adapters
+
     prefix = head_name(model) + "."
     names = [name for name, _ in model.named_parameters()]
     head = [name for name in names if name.startswith(prefix)]
@@ -122,6 +129,11 @@ def trainable_names(model: "nn.Module", phase: config.Phase) -> tuple[list[str],
         return [], head
     if phase.train == "all":
         return [name for name in names if not name.startswith(prefix)], head
+    if phase.train == "lora":
+        return adapters.low_rank_names(model), head
+    if phase.train == "biases_and_norms":
+        few = adapters.bias_and_norm_names(model)
+        return [name for name in few if not name.startswith(prefix)], head
     groups = stages(model)
     if phase.stages is None or phase.stages > len(groups):
         raise HeadstartError(
@@ -147,8 +159,8 @@ def require_batch(
     """
     if min(sizes) > 1:
         return
-    phases = [trainable_names(model, phase) for phase in strategy.phases if phase.norm == "batch"]
-    trained = {name for body, _ in phases for name in body}
+    phases = [phase for phase in strategy.phases if phase.norm == "batch"]
+    trained = {name for phase in phases for name in trainable_names(model, phase)[0]}
     starved = [name for name in _single_valued(model, shape) if f"{name}.weight" in trained]
     if not starved:
         return

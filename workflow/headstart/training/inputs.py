@@ -14,9 +14,9 @@ from headstart.compute.devices import Device
 from headstart.data import splits
 from headstart.data.cache import ImageCache
 from headstart.experiment.config import Strategy
-from headstart.models import backbones, layers, layouts, tails
+from headstart.models import backbones, layers, layouts, neighbours, tails
 from headstart.models.backbones import Prepared
-from headstart.training import losses, probes, strategies
+from headstart.training import adapted, losses, probes, strategies
 from headstart.training.checkpoints import Progress
 from headstart.training.jobs import Job
 from headstart.training.task import Task
@@ -109,6 +109,10 @@ def prepare(inputs: Inputs) -> tuple[Task, Batches]:
         shape = (3, *2 * [min(strategies.epoch_sizes(strategy, inputs.backbone.image["size"]))])
     layers.require_batch(model, strategy, shape, batches.sizes)
     loss = losses.loss_function(settings, inputs.examples.labels["train"], device)
+    if any(phase.train in adapted.KINDS for phase in strategy.phases):
+        adapted.require_layers(model, strategy)
+        given = settings, device, batches.resident, inputs.job.name.seed
+        return adapted.Adapted(model, loss, *given), batches
     return Task(model, loss, settings, device, batches.resident), batches
 
 
@@ -184,8 +188,11 @@ def whole_model(inputs: Inputs, progress: Progress) -> nn.Module:
     init = "pretrained" if on_features else "random"
     model = backbones.build(inputs.backbone, len(inputs.classes), seed=0, init=init)
     if on_features and inputs.job.strategy.from_features:
-        head = model.get_submodule(layers.head_name(model))
-        head.load_state_dict({k.removeprefix("head."): v for k, v in progress.best_model.items()})
+        name = layers.head_name(model)
+        kept = {k.removeprefix("head."): v for k, v in progress.best_model.items()}
+        if "bank" in kept:
+            model.set_submodule(name, neighbours.Neighbours(kept, len(inputs.classes)))
+        model.get_submodule(name).load_state_dict(kept)
     else:  # after cached features the frozen part, which the weights hold, is missing
         model.load_state_dict(progress.best_model, strict=not on_features)
     return model.eval()

@@ -24,6 +24,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import LinearSVC
 
 from headstart.experiment.config import Phase, Strategy
+from headstart.training import neighbours
 from headstart.training.checkpoints import Progress
 from headstart.training.journal import Journal
 from headstart.views.batches import Examples
@@ -75,22 +76,24 @@ def fit(
         seed: of the SVM's coordinate descent.
 
     Returns:
-        The progress with the best classifier as "head.weight" (K, d) and "head.bias" (K,).
+        The progress with the best classifier as "head.weight" (K, d) and "head.bias" (K,); for
+        k-nearest neighbours see `neighbours.fit`.
     """
     phase = strategy.phases[0]
+    if phase.classifier == "knn":
+        return neighbours.fit(strategy, features[0], examples, journal)
     progress = journal.open()
     data = _data(phase, features, examples)
     whole = trains_on_val(strategy, examples)
     final = np.arange(len(data.labels) if whole else len(examples.labels["train"]))
     classify = partial(_fitted, phase.classifier, seed)
-    select_by = "loss" if strategy.training.select_by == "last" else strategy.training.select_by
     for number, c in enumerate(_values(phase)[progress.epoch :], start=progress.epoch + 1):
         started = time.perf_counter()
         row: dict[str, float] = {"epoch": number, "phase": 0, "lr": c}
         row |= _validated(data, partial(classify, c))
         seconds = time.perf_counter() - started
         row |= {"images_per_second": len(final) / seconds, "seconds": seconds}
-        progress.add(row, select_by, dict)
+        progress.add(row, strategy.training.score, dict)
     best = progress.history[progress.best_epoch - 1]["lr"]
     progress.best_model = _head(*classify(best, *data.rows(final)))
     journal.save(progress)

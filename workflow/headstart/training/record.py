@@ -1,6 +1,7 @@
 """The files of a trained run: model, history and run.json."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from torch import nn
 from headstart import provenance
 from headstart.compute import devices
 from headstart.experiment import config, tuning
-from headstart.models import layers
+from headstart.experiment.config import Phase
+from headstart.models import adapters, layers
 from headstart.training import probes
 from headstart.training.checkpoints import Progress
 from headstart.training.inputs import Inputs
@@ -76,15 +78,8 @@ def _cost(inputs: Inputs, progress: Progress, whole: nn.Module) -> dict[str, Any
     features = json.loads(meta.read_text()) if meta else {}
     choice = inputs.job.files.choice
     tuned = json.loads(choice.read_text()) if choice else {}
-    parameters = dict(whole.named_parameters())
-    trained = {
-        name
-        for phase in inputs.job.strategy.phases
-        for part in layers.trainable_names(whole, phase)
-        for name in part
-    }
     return {
-        "epochs": inputs.job.strategy.epochs,
+        "epochs": len(history),
         "train_seconds": float(history.seconds.sum()),
         "device_seconds": progress.device_seconds,
         "feature_seconds": features.get("seconds", 0.0),
@@ -93,6 +88,15 @@ def _cost(inputs: Inputs, progress: Progress, whole: nn.Module) -> dict[str, Any
         "tuning_device_seconds": tuned.get("device_seconds", 0.0),
         "images_per_second": float(history.images_per_second.median()),
         "peak_memory_bytes": devices.peak_memory_bytes(inputs.device),
-        "trainable_parameters": sum(parameters[name].numel() for name in trained),
-        "parameters": sum(parameter.numel() for parameter in parameters.values()),
+        "trainable_parameters": _trained(whole, inputs.job.strategy.phases),
+        "parameters": sum(parameter.numel() for parameter in whole.parameters()),
     }
+
+
+def _trained(whole: nn.Module, phases: Sequence[Phase]) -> int:
+    """How many numbers any phase trained; those of low-rank changes are no longer there."""
+    parts = [part for phase in phases for part in layers.trainable_names(whole, phase)]
+    parameters, head = dict(whole.named_parameters()), layers.head_name(whole)
+    own = sum(parameters[name].numel() for name in {name for part in parts for name in part})
+    ranks = [phase.rank for phase in phases if phase.train == "lora"]
+    return own + sum(adapters.low_rank_size(whole, head, rank) for rank in ranks)
