@@ -28,6 +28,7 @@ _SIZE = 32
 _TINY = {
     "experiment": "tiny",
     "dataset": {"source": "folder", "path": "images"},
+    "augmentation": [],
     "training": {"batch_size": 8, "precision": "fp32"},
     "strategies": {
         "full": {"init": "pretrained", "phases": [{"train": "all", "epochs": 2, "lr": 0.01}]}
@@ -50,9 +51,10 @@ def no_store_left_behind() -> Iterator[None]:
 
 @pytest.fixture
 def make_phase() -> Callable[..., config.Phase]:
-    """A phase with the schema's defaults and the given settings."""
+    """A phase with the schema's defaults, batch statistics and the given settings."""
     (phase,) = loading.from_dict(_TINY).strategies["full"].phases
-    return lambda **settings: replace(phase, **settings)
+    usual = {"norm": "batch"}
+    return lambda **settings: replace(phase, **(usual | settings))
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ MISTAKES = [
     (f"{PHASE0}.train", "last_k_stages", ["phases[0].stages", "None", "last_k_stages"]),
     (
         "strategies.full.phases",
-        [{"train": "probe", "classifier": "linear_svm"}, {"train": "head", "epochs": 1, "lr": 0.1}],
-        ["strategies.full.phases mix a probe", "strategy of its own"],
+        [{"train": "head", "epochs": 1, "lr": 0.1}, {"train": "probe", "classifier": "linear_svm"}],
+        ["strategies.full.phases have a probe after another phase", "only come first"],
     ),
     (
         "augmentation",
@@ -31,7 +31,40 @@ MISTAKES = [
     ),
     ("backbone", {"weights": "none"}, ["strategies.head_only.init", "'pretrained'", "'none'"]),
     ("strategies.head_only.init", "random", ["strategies.head_only.phases", "only the head"]),
+    (
+        "strategies.full.phases",
+        [{"train": "probe", "classifier": "knn"}, {"train": "all", "epochs": 1, "lr": 0.1}],
+        ["strategies.full.phases[0].classifier is 'knn'", "no head to go on from"],
+    ),
+    (
+        "derived",
+        {"soup": {"kind": "wise_ft", "of": "ful", "start": "head_only"}},
+        ["derived.soup.of is 'ful'", "head_only, full", "name one of them"],
+    ),
+    ("derived", {"soup": {"kind": "wise_ft", "of": "full"}}, ["derived.soup.start is None"]),
+    ("derived", {"full": {"kind": "ensemble", "of": "full"}}, ["derived.full", "its own"]),
+    (
+        "derived",
+        {"mean": {"kind": "ensemble", "of": "full", "start": "head_only"}},
+        ["derived.mean.start is 'head_only'", "leave it out"],
+    ),
 ]
+
+
+def test_an_ensemble_needs_several_seeds_of_a_split(changed, error_of):
+    raw = changed("derived", {"mean": {"kind": "ensemble", "of": "full"}})
+    assert loading.from_dict(raw).derived_by("ensemble") == ["mean"]
+    assert "derived.mean.kind is 'ensemble', but each split" in error_of(raw | {"seeds": [3]})
+    raw["dataset"]["split"] = {"redraw": True}
+    assert "give several seeds" in error_of(raw)
+
+
+def test_a_probe_needs_pretrained_features(changed, error_of):
+    probe = {"train": "probe", "classifier": "logistic_regression"}
+    raw = changed("strategies.full.phases", [probe, {"train": "all", "epochs": 1, "lr": 0.1}])
+    assert loading.from_dict(raw).strategies["full"].starts_with_probe
+    raw["strategies"]["full"]["init"] = "random"
+    assert "begin with a probe" in error_of(raw)
 
 
 @pytest.mark.parametrize(("path", "value", "parts"), MISTAKES)

@@ -46,7 +46,9 @@ def test_yaml_without_a_dot_is_text(minimal, tmp_path):
 
 def test_defaults_fill_every_gap(minimal, changed):
     made = loading.from_dict(minimal)
-    assert made.seeds == (0, 1) and made.fractions == (1.0,) and made.augmentation == ()
+    assert made.seeds == (0, 1, 2) and made.fractions == (1.0,) and made.tuning.trials == 0
+    crop = config.Transform("random_resized_crop", (("ratio", (0.75, 1.3333)), ("scale", (0.5, 1))))
+    assert made.augmentation == (crop, config.Transform("horizontal_flip", (("p", 0.5),)))
     assert made.backbone == config.Backbone("tf_efficientnet_lite0", "timm", "bundled", "standard")
     assert made.image == config.Image(None, None, None, None, None, None)
     assert made.split == config.Split("auto", "auto", 0)
@@ -58,11 +60,12 @@ def test_defaults_fill_every_gap(minimal, changed):
         "label_smoothing": 0.0,
         "loss": "cross_entropy",
         "loss_reduction": "mean",
+        "norm": None,
         "precision": "auto",
         "sampling": "uniform",
         "select_by": "accuracy",
     }
-    assert made.report.title == "" and made.features.views == 1
+    assert made.report.title == "" and made.features.views == 5
     phase = made.strategies["full"].phases[0]
     assert (phase.train, phase.stages, phase.epochs, phase.lr) == ("all", None, 2, 0.001)
     assert (phase.optimizer, phase.weight_decay, phase.momentum) == ("adamw", 0.01, 0.9)

@@ -48,7 +48,9 @@ MISTAKES = [
     ("strategies", {}, ["strategies", "{}", "at least 1"]),
     ("strategies.Full", {"init": "pretrained", "phases": [ALL]}, ["strategies", "'Full'"]),
     ("strategies.7th", {"init": "pretrained", "phases": [ALL]}, ["strategies", "'7th'", "match"]),
-    ("strategies.full", None, ["strategies.full", "None", "object"]),
+    ("strategies.full", 3, ["strategies.full", "3", "object"]),
+    ("strategies", 3, ["strategies", "3", "object"]),
+    ("strategies", {}, ["strategies", "{}", "at least 1"]),
     ("strategies.full", {"init": "pretrained"}, ["strategies.full.phases is missing"]),
     ("strategies.full.phases", [], ["strategies.full.phases", "[]", "at least 1"]),
     ("strategies.full.init", "imagenet", ["full.init", "'imagenet'", "pretrained or random"]),
@@ -173,8 +175,10 @@ def properties(schema: Any, path: str) -> Iterator[tuple[str, dict, bool]]:
 def test_every_key_has_a_description_and_a_default():
     schema = yaml.safe_load(SCHEMA.read_text())
     # a strategy's own training and augmentation default to the experiment's, which only
-    # loading.from_dict knows; an archive without a table is another kind of archive
+    # loading.from_dict knows; an archive without a table is another kind of archive; strategies
+    # that are left out are recipes
     inherited = {
+        ".strategies",
         ".$defs.strategy.training",
         ".$defs.strategy.augmentation",
         ".$defs.archive.table",

@@ -19,8 +19,8 @@ from headstart.training.checkpoints import ResumeFile
 from headstart.training.jobs import Job
 from headstart.training.task import Task
 
-LORA = {"train": "lora", "rank": 2, "epochs": 2, "lr": 0.02}
-FEW = {"train": "biases_and_norms", "epochs": 2, "lr": 0.02}
+LORA = {"train": "lora", "norm": "frozen", "rank": 2, "epochs": 2, "lr": 0.02}
+FEW = {"train": "biases_and_norms", "norm": "frozen", "epochs": 2, "lr": 0.02}
 HEAD = {"train": "head", "epochs": 1, "lr": 0.02}
 ALL = {"train": "all", "epochs": 1, "lr": 0.01}
 KIND = partial(Adapted, seed=0)

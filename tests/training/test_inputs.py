@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from sklearn.linear_model import LogisticRegression
 from small_training import IMAGE, TRAINED, N, run_name
 
 from headstart import HeadstartError
@@ -34,7 +35,7 @@ def read(files, outputs, cpu):
 @pytest.fixture
 def pooled(tmp_path):
     """A file of features in three views."""
-    values = np.random.default_rng(0).normal(size=(3, N, 512)).astype(np.float32)
+    values = np.random.default_rng(0).normal(size=(3, N, 96)).astype(np.float32)
     np.save(tmp_path / "pooled.npy", values)
     return tmp_path / "pooled.npy"
 
@@ -163,3 +164,28 @@ def test_the_example_is_what_evaluation_shows_the_model(read, make_strategy):
     pictures = np.stack([given.cache[int(row)] for row in rows])
     assert example.dtype == np.float32
     assert np.allclose(example, (pictures.transpose(0, 3, 1, 2) / 255 - 0.5) / 0.5, atol=1e-6)
+
+
+@pytest.mark.parametrize("then", [{"train": "all", "epochs": 1}, HEAD])
+def test_a_head_may_start_from_the_fitted_probe(read, make_strategy, pooled, then):
+    """lp_ft: on images with features beside them, or on the features alone."""
+    probe = {"train": "probe", "epochs": 0, "classifier": "logistic_regression", "strength": 0.1}
+    on_images = then["train"] == "all"
+    beside = {"probe_features" if on_images else "features": pooled}
+    given = read(make_strategy(probe, then), **beside)
+    task, batches = inputs.prepare(given)
+    assert isinstance(batches, ImageBatches if on_images else FeatureBatches)
+    head = task.model.get_submodule(layers.head_name(task.model) if on_images else "head")
+    plain, labels = np.load(pooled)[0], given.examples.labels
+    fitted = LogisticRegression(C=0.1, max_iter=1000).fit(
+        plain[given.examples.rows["train"]], labels["train"]
+    )
+    with torch.inference_mode():
+        shares = head(torch.from_numpy(plain)).softmax(1).numpy()
+    assert np.allclose(shares, fitted.predict_proba(plain), atol=1e-4)
+
+
+def test_steps_become_epochs_of_the_fraction_s_images(read, make_strategy):
+    strategy = make_strategy({"epochs": 2, "steps": 6}, batch_size=4)
+    assert read(strategy).job.strategy.epochs == 2
+    assert read(strategy, 0.5).job.strategy.epochs == 3

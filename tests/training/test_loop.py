@@ -1,6 +1,7 @@
 """The loop: it learns, it repeats itself bit for bit, and an interruption changes nothing."""
 
 import copy
+import time
 from typing import ClassVar
 
 import numpy as np
@@ -238,3 +239,23 @@ def test_a_backbone_frozen_on_a_gpu_keeps_every_bit(cache, gpu, make_strategy, t
     fit(image_batches(cache, gpu), strategy, gpu, tmp_path / "r.pt", model=model)
     after = {k: v.cpu() for k, v in model.state_dict().items()}
     assert all(torch.equal(after[k], v) == (not k.startswith("fc")) for k, v in before.items())
+
+
+def test_the_last_epoch_is_kept_where_asked(cache, cpu, make_strategy, tmp_path):
+    strategy = make_strategy({"epochs": 4, "lr": 0.05}, select_by="last")
+    model, progress = fit(image_batches(cache, cpu), strategy, cpu, tmp_path / "r.pt")
+    assert progress.best_epoch == 4
+    assert all(torch.equal(progress.best_model[k], v) for k, v in model.state_dict().items())
+
+
+def test_a_training_adds_up_what_it_takes_of_the_device(cache, cpu, make_strategy, tmp_path):
+    """Also over an interruption: what the first attempt took is not forgotten."""
+    strategy, batches = make_strategy({"epochs": 3}), image_batches(cache, cpu)
+    before = time.process_time()
+    _, progress = fit(batches, strategy, cpu, tmp_path / "r.pt")
+    assert 0 < progress.device_seconds < time.process_time() - before
+    with pytest.raises(Interrupted):
+        fit(batches, strategy, cpu, tmp_path / "cut.pt", stop_after=2)
+    saved = torch.load(tmp_path / "cut.pt", weights_only=True)["device_seconds"]
+    _, resumed = fit(batches, strategy, cpu, tmp_path / "cut.pt")
+    assert resumed.device_seconds > saved > 0

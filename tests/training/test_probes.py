@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import LinearSVC
 from torch.nn import functional as F
 
@@ -39,17 +41,22 @@ class Saved(Journal):
 
 
 @pytest.fixture
-def fit(make_strategy, tmp_path):
-    """Fit a probe to blobs that lie in a file of features, the validation images first."""
+def fit(make_strategy, tmp_path, monkeypatch):
+    """Fit a probe to blobs that lie in a file of features, the validation images first.
+
+    They are taken for enough to choose by.
+    """
+    monkeypatch.setattr(probes, "ENOUGH", 60)
 
     def fit(kind: str, strengths: int, classes: int):
         features, labels = blobs(classes)
         rows = {"train": 60 + np.arange(120), "val": np.arange(60)}
-        together = np.concatenate([features["val"], features["train"]])
+        together = np.concatenate([features["val"], features["train"]])[None]
         phase = {"train": "probe", "epochs": 0, "classifier": kind, "strengths": strengths}
         journal = Saved(ResumeFile(tmp_path / "resume.pt", "key"))
         progress = probes.fit(make_strategy(phase), together, Examples(rows, labels), 0, journal)
         assert journal.saved == [progress]
+        assert not probes.trains_on_val(make_strategy(phase), Examples(rows, labels))
         return features, labels, progress, progress.history
 
     return fit
@@ -119,5 +126,73 @@ def test_no_more_neighbours_are_asked_than_there_are_others(make_strategy, tmp_p
     examples = Examples(rows, {part: places % 2 for part, places in rows.items()})
     strategy = make_strategy({"train": "probe", "epochs": 0, "classifier": "knn"})
     journal = Journal(ResumeFile(tmp_path / "resume.pt", "key"))
-    history = probes.fit(strategy, features, examples, 0, journal).history
+    history = probes.fit(strategy, features[None], examples, 0, journal).history
     assert [row["lr"] for row in history] == [1, 3, 5]
+
+
+def examples_of(labels: dict) -> tuple[Examples, np.ndarray]:
+    """Training images first, as they lie in features, and the labels of all."""
+    rows = {"train": np.arange(120), "val": 120 + np.arange(60)}
+    return Examples(rows, labels), np.concatenate([labels["train"], labels["val"]])
+
+
+@pytest.fixture
+def viewed():
+    """Blobs in three views, the plain one first: float32 (3, 180, 8), and their examples."""
+    features, labels = blobs(3, seed=4)
+    plain = np.concatenate([features["train"], features["val"]])
+    noise = np.random.default_rng(1).normal(scale=0.3, size=(2, *plain.shape))
+    return np.stack([plain, *(plain + noise)]).astype(np.float32), *examples_of(labels)
+
+
+@pytest.mark.parametrize("views", ["plain", "all"])
+def test_few_validation_images_leave_the_choice_to_cross_validation(
+    viewed, make_strategy, tmp_path, views
+) -> None:
+    """Beside scikit-learn's own folds; the chosen strength is then fitted on all images."""
+    features, examples, labels = viewed
+    phase = {"train": "probe", "epochs": 0, "classifier": "logistic_regression", "strengths": 5}
+    strategy = make_strategy(phase | {"views": views}, select_by="loss")
+    assert probes.trains_on_val(strategy, examples)
+    journal = Journal(ResumeFile(tmp_path / "resume.pt", "key"))
+    progress = probes.fit(strategy, features, examples, 0, journal)
+
+    shown = features if views == "all" else features[:1]
+
+    def fitted(c: float, rows: np.ndarray) -> LogisticRegression:
+        given = shown[:, rows].reshape(-1, 8)
+        return LogisticRegression(C=c, max_iter=1000).fit(given, np.tile(labels[rows], len(shown)))
+
+    folds = list(StratifiedKFold(5, shuffle=True, random_state=0).split(labels, labels))
+    for row in progress.history[:3]:  # weaker ones leave L-BFGS on a plain
+        shares = np.empty((180, 3))
+        for fit_on, scored in folds:
+            shares[scored] = fitted(row["lr"], fit_on).predict_proba(features[0, scored])
+        assert row["val_loss"] == pytest.approx(log_loss(labels, shares), rel=1e-3)
+        assert row["val_accuracy"] == pytest.approx((shares.argmax(1) == labels).mean())
+    best = min(progress.history, key=lambda row: row["val_loss"])
+    whole = fitted(best["lr"], np.arange(180))
+    assert np.allclose(progress.best_model["head.weight"], whole.coef_, atol=1e-4)
+
+
+def test_the_head_of_later_phases_never_saw_a_validation_image(viewed, make_strategy) -> None:
+    features, examples, labels = viewed
+    probe = {"train": "probe", "epochs": 0, "classifier": "logistic_regression", "strength": 0.5}
+    strategy = make_strategy(probe, {"epochs": 1})
+    assert not probes.trains_on_val(strategy, examples)
+    head = probes.head(strategy, features, examples, 0)
+    alone = LogisticRegression(C=0.5, max_iter=1000).fit(features[0, :120], labels[:120])
+    assert np.allclose(head["weight"], alone.coef_, atol=1e-4)
+    assert np.allclose(head["bias"], alone.intercept_, atol=1e-4)
+
+
+def test_a_class_with_one_image_cannot_be_cross_validated(viewed, make_strategy, tmp_path) -> None:
+    features, _, _ = viewed
+    train = np.zeros(120, int)
+    train[0] = 1
+    examples, _ = examples_of({"train": train, "val": np.zeros(60, int)})
+    phase = {"train": "probe", "epochs": 0, "classifier": "logistic_regression", "strengths": 3}
+    strategy = make_strategy(phase)
+    assert not probes.trains_on_val(strategy, examples)
+    journal = Journal(ResumeFile(tmp_path / "resume.pt", "key"))
+    assert len(probes.fit(strategy, features, examples, 0, journal).history) == 3

@@ -35,9 +35,9 @@ def written(files, outputs, cpu, make_strategy):
         history = [row(1, 0, 10.0), row(2, 0, 30.0), row(3, 1, 20.0)]
         kept = inputs.prepare(replace(given, job=replace(given.job, files=files)))[0].kept()
         progress = Progress(epoch=3, best_epoch=2, best_model=kept, history=history)
-        progress.mlflow_run_id = "abc"
+        progress.mlflow_run_id, progress.device_seconds = "abc", 3.5
         whole = inputs.whole_model(replace(given, job=replace(given.job, files=files)), progress)
-        record.write(given, progress, whole)
+        record.write(given, outputs, progress, whole)
         return json.loads(outputs.run.read_text()), given, progress, whole
 
     return written
@@ -75,12 +75,16 @@ def test_weights_are_named_where_they_were_used(written):
 
 
 def test_a_run_says_what_it_cost(written, tmp_path):
-    (tmp_path / "pooled.json").write_text('{"seconds": 7.5}')
-    run, _, _, whole = written(HEAD, features_meta=tmp_path / "pooled.json")
+    (tmp_path / "pooled.json").write_text('{"seconds": 7.5, "device_seconds": 6.0}')
+    (tmp_path / "choice.json").write_text('{"trials": [{}, {}], "device_seconds": 40.0}')
+    files = {"features_meta": tmp_path / "pooled.json", "choice": tmp_path / "choice.json"}
+    run, _, _, whole = written(HEAD, **files)
     head = whole.get_submodule(layers.head_name(whole))
     sizes = [sum(p.numel() for p in part.parameters()) for part in (head, whole)]
     assert [run["trainable_parameters"], run["parameters"]] == sizes and sizes[0] < sizes[1]
     assert (run["train_seconds"], run["images_per_second"]) == (12.0, 20.0)  # median
+    assert (run["device_seconds"], run["feature_device_seconds"]) == (3.5, 6.0)
+    assert (run["trials"], run["tuning_device_seconds"]) == (2, 40.0)
     assert run["feature_seconds"] == 7.5 and run["peak_memory_bytes"] > 0
 
 

@@ -56,16 +56,6 @@ class Averaged(Task):
         self.average.load_state_dict(state["average"])
 
 
-class FrozenNorms(Task):
-    """Trains everything, but leaves the running statistics of BatchNorm as they are."""
-
-    def train_mode(self):
-        super().train_mode()
-        for module in self.model.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
-
-
 def without_dropout() -> nn.Module:
     model = small_model()
     model.drop = nn.Identity()
@@ -142,14 +132,16 @@ def test_an_average_outlives_an_interruption_bit_for_bit(cache, cpu, make_strate
 
 
 def test_the_running_statistics_of_a_batch_norm_may_be_frozen(cache, cpu, make_strategy, tmp_path):
-    batches, strategy = image_batches(cache, cpu), make_strategy({"epochs": 2, "lr": 0.01})
+    """Scale and shift train on."""
+    batches, phase = image_batches(cache, cpu), {"epochs": 2, "lr": 0.01}
     before = snapshot(small_model())
-    model, progress = fit(batches, strategy, cpu, tmp_path / "frozen.pt", kind=FrozenNorms)
-    usual, _ = fit(batches, strategy, cpu, tmp_path / "usual.pt")
+    frozen = make_strategy(phase | {"norm": "frozen"})
+    model, progress = fit(batches, frozen, cpu, tmp_path / "frozen.pt")
+    usual, _ = fit(batches, make_strategy(phase), cpu, tmp_path / "usual.pt")
     statistics = {"norm.running_mean", "norm.running_var", "norm.num_batches_tracked"}
     assert statistics < before.keys()
     for name, value in before.items():
-        frozen = name in statistics
-        assert torch.equal(model.state_dict()[name], value) == frozen, name
-        assert torch.equal(progress.best_model[name], value) == frozen, name
+        kept = name in statistics
+        assert torch.equal(model.state_dict()[name], value) == kept, name
+        assert torch.equal(progress.best_model[name], value) == kept, name
         assert not torch.equal(usual.state_dict()[name], value), name

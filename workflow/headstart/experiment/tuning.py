@@ -14,7 +14,7 @@ from headstart.experiment.config import Phase, Strategy
 _STEPS = (0, -1, 1, 2, -2, 3, -3, 4, -4, 5, -5, 6)
 # The second says whether the statistics are the other ones.
 _MOVES = (0, -1, 1, 0, 2, 1, -2, -1, 3, 2, -3, -2)
-_WITH_NORM = list(zip(_MOVES, (0, 0, 0, 1, 0, 1) * 2, strict=True))
+_WITH_NORM = list(zip(_MOVES, (0, 0, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1), strict=True))
 
 
 def trials(strategy: Strategy, count: int) -> list[Strategy]:

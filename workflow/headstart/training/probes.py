@@ -117,7 +117,8 @@ def head(
 
 def trains_on_val(strategy: Strategy, examples: Examples) -> bool:
     """Whether a probe that cross-validation chose is fitted on the validation images as well."""
-    return strategy.is_probe and _cross_validates(examples)
+    linear = strategy.is_probe and strategy.phases[0].classifier != "knn"
+    return linear and _cross_validates(examples)
 
 
 def _cross_validates(examples: Examples) -> bool:
