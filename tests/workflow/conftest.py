@@ -4,17 +4,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-from small_project import CONFIG, ROOT, snakemake, write_config, write_images
+from small_project import CONFIG, check_out, snakemake, write_config
 
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout with a finished experiment on ELPV cells as JPEGs, three broken files planted."""
     project = tmp_path_factory.mktemp("project")
-    for name in ("workflow", "config", "profiles", "envs"):
-        shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy2(ROOT / "Snakefile", project)
-    write_images(project / "images")
+    check_out(project)
     write_config(project, CONFIG)
     done = snakemake(project, "--resources", "gpu=2", CUDA_VISIBLE_DEVICES="0,1")
     assert done.returncode == 0, done.stderr

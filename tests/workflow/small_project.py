@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -61,6 +62,14 @@ def planned(project: Path, *targets: str) -> dict[str, int]:
     table = output[output.rindex("Job stats:") :]
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE))
     return {rule: int(count) for rule, count in jobs.items() if rule not in ("all", "total")}
+
+
+def check_out(project: Path) -> None:
+    """Copy what Snakemake needs of this checkout, and put images beside it."""
+    for name in ("workflow", "config", "profiles", "envs"):
+        shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy2(ROOT / "Snakefile", project)
+    write_images(project / "images")
 
 
 def write_images(folder: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from safetensors.torch import load_file
-from small_project import CONFIG, RUNS, planned, snakemake, write_config, write_images
+from small_project import CONFIG, RUNS, check_out, planned, snakemake, write_config
 
 from headstart import tracking
 
@@ -30,57 +30,55 @@ TUNED = CONFIG | {
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory) -> Path:
+def tuned(tmp_path_factory) -> Path:
     """A finished experiment with trials and derived strategies."""
-    project = tmp_path_factory.mktemp("tuned")
-    write_images(project / "images")
-    write_config(project, TUNED)
-    done = snakemake(project)
+    tuned = tmp_path_factory.mktemp("tuned")
+    check_out(tuned)
+    write_config(tuned, TUNED)
+    done = snakemake(tuned)
     assert done.returncode == 0, done.stderr
-    (project / "terminal.txt").write_text(done.stderr)
-    return project
+    return tuned
 
 
-def run_of(project: Path, strategy: str, seed: int = 0) -> Path:
-    return project / RUNS / strategy / f"fraction-1.0/split-0/seed-{seed}"
+def run_of(tuned: Path, strategy: str, seed: int = 0) -> Path:
+    return tuned / RUNS / strategy / f"fraction-1.0/split-0/seed-{seed}"
 
 
-def choice_of(project: Path, strategy: str) -> dict:
-    path = project / "results/cells/tuning" / strategy / "fraction-1.0/split-0/choice.json"
+def choice_of(tuned: Path, strategy: str) -> dict:
+    path = tuned / "results/cells/tuning" / strategy / "fraction-1.0/split-0/choice.json"
     return json.loads(path.read_text())
 
 
-def test_every_strategy_is_tuned_with_as_many_trials(project):
+def test_every_strategy_is_tuned_with_as_many_trials(tuned):
     for strategy in ("probe", "lp_ft"):
-        choice = choice_of(project, strategy)
+        choice = choice_of(tuned, strategy)
         losses = [trial["val_loss"] for trial in choice["trials"]]
         assert len(losses) == 2 and choice["chosen"] == losses.index(min(losses))
-        run = json.loads((run_of(project, strategy, 1) / "run.json").read_text())
+        run = json.loads((run_of(tuned, strategy, 1) / "run.json").read_text())
         assert run["trials"] == 2
         assert run["tuning_device_seconds"] == choice["device_seconds"] > 0
         trained = run["settings"]["strategy"]["phases"]
         assert trained == choice["strategy"]["phases"], "what was chosen is what trained"
 
 
-def test_the_tables_count_trials_and_their_cost(project):
-    runs = pd.read_csv(project / "results/cells/comparison/runs.csv").set_index("strategy")
+def test_the_tables_count_trials_and_their_cost(tuned):
+    runs = pd.read_csv(tuned / "results/cells/comparison/runs.csv").set_index("strategy")
     assert set(runs.index) == {"probe", "lp_ft", "soup", "mean"}
     assert (runs.trials == 2).all()
-    own = json.loads((run_of(project, "lp_ft") / "run.json").read_text())
+    own = json.loads((run_of(tuned, "lp_ft") / "run.json").read_text())
     parts = ("device_seconds", "feature_device_seconds", "tuning_device_seconds")
     row = runs.loc["lp_ft"].set_index("seed").loc[0]
     assert row.device_seconds == pytest.approx(sum(own[part] for part in parts))
     assert runs.derived.to_dict()["soup"] == "wise_ft" and len(runs.loc[["mean"]]) == 1
-    assert "derived" in (project / "results/cells/report.html").read_text()
+    assert "derived" in (tuned / "results/cells/report.html").read_text()
 
 
-def test_a_mixture_lies_between_the_models_it_is_made_from(project):
+def test_a_mixture_lies_between_the_models_it_is_made_from(tuned):
     start, end, soup = (
-        load_file(run_of(project, name) / "model.safetensors")
-        for name in ("probe", "lp_ft", "soup")
+        load_file(run_of(tuned, name) / "model.safetensors") for name in ("probe", "lp_ft", "soup")
     )
-    history = pd.read_csv(run_of(project, "soup") / "history.csv")
-    run = json.loads((run_of(project, "soup") / "run.json").read_text())
+    history = pd.read_csv(run_of(tuned, "soup") / "history.csv")
+    run = json.loads((run_of(tuned, "soup") / "run.json").read_text())
     share = history.set_index("epoch").lr[run["best_epoch"]]
     assert run["derived"] == "wise_ft" and 0 <= share <= 1
     for name, value in soup.items():
@@ -88,17 +86,17 @@ def test_a_mixture_lies_between_the_models_it_is_made_from(project):
             assert (value - start[name].lerp(end[name], share)).abs().max() < 1e-6
 
 
-def test_an_ensemble_is_the_mean_of_its_seeds(project):
+def test_an_ensemble_is_the_mean_of_its_seeds(tuned):
     frames = [
-        pd.read_parquet(run_of(project, name, seed) / "predictions.parquet").filter(like="p:")
+        pd.read_parquet(run_of(tuned, name, seed) / "predictions.parquet").filter(like="p:")
         for name, seed in (("lp_ft", 0), ("lp_ft", 1), ("mean", 0))
     ]
     assert ((frames[0] + frames[1]) / 2 - frames[2]).abs().to_numpy().max() < 1e-6
 
 
-def test_mlflow_has_the_trials_below_their_strategy(project):
-    store = tracking.read(project / "results/cells/tracking.json")
-    uri = f"sqlite:///{project / 'results/mlflow/mlflow.db'}"
+def test_mlflow_has_the_trials_below_their_strategy(tuned):
+    store = tracking.read(tuned / "results/cells/tracking.json")
+    uri = f"sqlite:///{tuned / 'results/mlflow/mlflow.db'}"
     client = tracking.RunLog.open(store | {"uri": uri}, store["parent_run_id"]).client
     found = client.search_runs([store["experiment_id"]], "tags.`headstart.kind` = 'trial'")
     assert sorted(run.data.tags["trial"] for run in found) == ["0", "0", "1", "1"]
@@ -109,17 +107,17 @@ def test_mlflow_has_the_trials_below_their_strategy(project):
         assert run.data.metrics["val_loss"] > 0 and run.info.status == "FINISHED"
 
 
-def test_a_further_trial_is_the_only_one_that_runs(project):
-    write_config(project, TUNED | {"tuning": {"trials": 3}})
-    plan = planned(project)
+def test_a_further_trial_is_the_only_one_that_runs(tuned):
+    write_config(tuned, TUNED | {"tuning": {"trials": 3}})
+    plan = planned(tuned)
     assert plan["try_from_features"] == 1 and plan["try_from_images"] == 1
     assert plan["choose"] == 2
-    write_config(project, TUNED)
-    assert planned(project) == {}
+    write_config(tuned, TUNED)
+    assert planned(tuned) == {}
 
 
-def test_no_trial_and_no_training_reads_a_test_image(project):
-    done = snakemake(project, "--dry-run", "--forceall")
+def test_no_trial_and_no_training_reads_a_test_image(tuned):
+    done = snakemake(tuned, "--dry-run", "--forceall")
     assert done.returncode == 0, done.stderr
     jobs = re.split(r"\n(?=Job \d+: |rule |localrule )", done.stdout + done.stderr)
     seen = [job for job in jobs if re.match(r"(Job \d+: )?(Trying|Training|Mixing)", job)]
