@@ -86,10 +86,15 @@ def arguments(root: Path, strategies: list[str], classes: list[str]) -> dict[str
     row |= {"trainable_parameters": 10, "device": "cpu"}
     table = pd.DataFrame([{"strategy": name, **row} for name in strategies])
     pair: dict[str, Any] = {"difference": 0.027, "low": -0.001, "high": 0.05, "p_holm": 0.0001}
-    pair |= {"distinguishable": True}
+    pair |= {"answer": "better", "about": "strategies", "confidence": 0.95, "within_margin": True}
+    pair |= {"margin_low": 0.0, "margin_high": 0.05, "margin_confidence": 0.9}
+    pair |= {"p_margin_holm": 0.03, "variance": {"images": 0.5, "seeds": 0.2, "both": 0.3}}
+    pair |= {"needed": {"images": 900, "seeds": None, "together": None}}
     pair["mcnemar"] = [{"split": 0, "seed": 0, "only_a": 1, "only_b": 2, "p": 1.0}]
     pairs = [{"a": a, "b": b, **pair} for a, b in zip(strategies, strategies[1:], strict=False)]
     verdict = {"fraction": 1.0, "n_test": 4, "leader": strategies[0], "statement": "It depends."}
+    verdict |= {"margin": 1.0, "metric_name": "accuracy", "optimism": 0.004, "n_seeds": 1}
+    verdict |= {"n_groups": None}
     ids = [f"i{i}" for i in range(3 * len(classes))]
     manifest = pd.DataFrame({"id": ids, "label": classes * 3, "status": "ok"})
     manifest.loc[len(ids)] = ["bad", "x", HOSTILE]

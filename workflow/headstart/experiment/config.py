@@ -215,6 +215,12 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    metric: str
+    margin: float
+
+
+@dataclass(frozen=True)
 class Report:
     title: str
 
@@ -233,6 +239,7 @@ class Experiment:
     seeds: tuple[int, ...]
     fractions: tuple[float, ...]
     evaluation: Evaluation
+    verdict: Verdict
     report: Report
 
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from headstart.verdict.inference import Resampled, mean
+from headstart.verdict.inference import mean
 from headstart.verdict.reading import Result
+from headstart.verdict.scores import Study
 
 _METRICS = ["accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece"]
 RUN_COLUMNS = [
@@ -46,7 +47,13 @@ def runs_table(results: Sequence[Result]) -> pd.DataFrame:
     )
 
 
-def summary_table(runs: pd.DataFrame, resampled: Resampled) -> pd.DataFrame:
+def seconds(runs: pd.DataFrame) -> dict[str, float]:
+    """What a run of each strategy costs on average, in seconds, by the strategy's name."""
+    spent = runs["train_seconds"] + runs["feature_seconds"]
+    return {str(name): float(mean) for name, mean in spent.groupby(runs["strategy"]).mean().items()}
+
+
+def summary_table(runs: pd.DataFrame, study: Study) -> pd.DataFrame:
     """One row per strategy and fraction, the columns of summary.csv.
 
     Accuracy is the mean over all images and runs; the other metrics and times are means over
@@ -55,12 +62,12 @@ def summary_table(runs: pd.DataFrame, resampled: Resampled) -> pd.DataFrame:
 
     Args:
         runs: from `runs_table`.
-        resampled: the right-or-wrong scores of the same runs.
+        study: the right-or-wrong scores of the same runs.
     """
     rows = []
     for (strategy, fraction), group in runs.groupby(["strategy", "fraction"], sort=False):
         key = (str(strategy), float(str(fraction)))
-        accuracy = mean(resampled, key)
+        accuracy = mean(study, key)
         means = group[[*_METRICS, "train_seconds", "feature_seconds", "images_per_second"]].mean()
         rows.append(
             {
@@ -69,7 +76,7 @@ def summary_table(runs: pd.DataFrame, resampled: Resampled) -> pd.DataFrame:
                 "runs": len(group),
                 "splits": group["split"].nunique(),
                 "seeds": group["seed"].nunique(),
-                "n_test": resampled.study.tested(key),
+                "n_test": study.tested(key),
                 "accuracy": accuracy.value,
                 "accuracy_low": accuracy.low,
                 "accuracy_high": accuracy.high,
