@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.stats import binomtest
+from statsmodels.stats.multitest import multipletests
 
 from headstart.verdict import statistics as st
 
@@ -20,6 +21,12 @@ def test_holm_by_hand():
     # Sorted 0.01, 0.03, 0.04 times 3, 2, 1, then made non-decreasing.
     assert st.holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
     assert st.holm([]) == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_holm_is_that_of_statsmodels(seed):
+    p = np.random.default_rng(seed).beta(0.3, 3, 7).round(2)
+    assert st.holm(list(p)) == pytest.approx(multipletests(p, method="holm")[1])
 
 
 def test_the_levels_of_holm_by_hand():

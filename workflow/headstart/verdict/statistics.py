@@ -28,11 +28,11 @@ def is_binary(scores: np.ndarray) -> bool:
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """P values adjusted for being many (Holm 1979)."""
-    from statsmodels.stats.multitest import multipletests
-
-    if not p_values:
-        return []
-    return [float(p) for p in multipletests(list(p_values), method="holm")[1]]
+    p = np.array(p_values, dtype=float)
+    order = np.argsort(p, kind="stable")
+    scaled = p[order] * np.arange(len(p), 0, -1)
+    p[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
+    return [float(adjusted) for adjusted in p]
 
 
 def holm_levels(p_values: Sequence[float], alpha: float) -> list[float]:
