@@ -94,7 +94,7 @@ def arguments(root: Path, strategies: list[str], classes: list[str]) -> dict[str
     pairs = [{"a": a, "b": b, **pair} for a, b in zip(strategies, strategies[1:], strict=False)]
     verdict = {"fraction": 1.0, "n_test": 4, "leader": strategies[0], "statement": "It depends."}
     verdict |= {"margin": 1.0, "metric_name": "accuracy", "optimism": 0.004, "n_seeds": 1}
-    verdict |= {"n_groups": None}
+    verdict |= {"n_groups": None, "learning_curve": None}
     ids = [f"i{i}" for i in range(3 * len(classes))]
     manifest = pd.DataFrame({"id": ids, "label": classes * 3, "status": "ok"})
     manifest.loc[len(ids)] = ["bad", "x", HOSTILE]

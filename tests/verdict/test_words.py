@@ -32,6 +32,7 @@ def verdict():
             "shortcut_floor": None,
             "strategies": [{"strategy": name, **entry} for name in names],
             "comparisons": [],
+            "learning_curve": None,
             **changes,
         }
 

@@ -34,10 +34,7 @@ def chances(study: Study, keys: Sequence[Key]) -> Chances:
     (Efron & Morris 1973, "Stein's estimation rule and its competitors"): those of equal strategies
     differ too.
     """
-    means = image_means(study, keys)
-    value, clusters = means.mean(axis=1), means.shape[1]
-    covariance = np.atleast_2d(np.cov(means, ddof=0)) / clusters
-    covariance[np.diag_indices(len(keys))] += [_of_seeds(study, key) for key in keys]
+    value, covariance = image_means(study, keys).mean(axis=1), joint_covariance(study, keys)
     errors = np.random.default_rng(0).multivariate_normal(
         np.zeros(len(keys)), covariance, _DRAWS, method="eigh"
     )
@@ -46,6 +43,14 @@ def chances(study: Study, keys: Sequence[Key]) -> Chances:
     winners = (_drawn_together(value, covariance) + errors).argmax(axis=1)
     luck = errors[np.arange(_DRAWS), winners].mean() if len(keys) > 1 else 0.0
     return Chances(tuple(map(float, share)), float(max(luck, 0.0)))
+
+
+def joint_covariance(study: Study, keys: Sequence[Key]) -> np.ndarray:
+    """Covariance of the cells' means, float (cells, cells)."""
+    means = image_means(study, keys)
+    covariance: np.ndarray = np.atleast_2d(np.cov(means, ddof=0)) / means.shape[1]
+    covariance[np.diag_indices(len(keys))] += [_of_seeds(study, key) for key in keys]
+    return covariance
 
 
 def _of_seeds(study: Study, key: Key) -> float:

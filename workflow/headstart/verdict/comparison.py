@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from headstart.verdict import answers, chances, inference, planning, tables
+from headstart.verdict import answers, chances, curves, inference, planning, tables
 from headstart.verdict.answers import Answer
 from headstart.verdict.inference import McNemar
 from headstart.verdict.metrics import NAMES
@@ -50,6 +50,7 @@ def compare(
             for key, best in zip(ranked, chance.best, strict=True)
         ],
         "comparisons": [_pair(answer) for answer in found],
+        "learning_curve": curves.learning_curve(study, runs, margin * POINT),
     }
     return {**verdict, "statement": statement(verdict, compared)}
 

@@ -38,7 +38,8 @@ def statement(verdict: dict, runs: pd.DataFrame) -> str:
         runs: the runs compared, columns strategy, train_seconds, feature_seconds and device.
     """
     remarks = [_floor(verdict), _shortcut(verdict), _optimism(verdict), _single_models(verdict)]
-    sentences = [_advice(verdict, runs), "; ".join(remark for remark in remarks if remark)]
+    joint = "; ".join(remark for remark in remarks if remark)
+    sentences = [_advice(verdict, runs), *_learning(verdict), joint]
     said = [f"{text[0].upper()}{text[1:]}." for text in sentences if text]
     return " ".join([_lead(verdict), *said])
 
@@ -129,6 +130,46 @@ def _needed(pair: dict) -> str:
         return f"deciding {question} takes more images and more seeds"
     alone = "" if images else " (no number of test images alone)"
     return f"roughly {' or '.join(ways)}{alone} would decide {question}"
+
+
+def _learning(verdict: dict) -> list[str]:
+    """Where the leader overtakes another strategy, and what more training images would give it."""
+    if not verdict["learning_curve"]:
+        return []
+    leader, said = verdict["leader"], []
+    for crossing in verdict["learning_curve"]["crossovers"]:
+        if crossing["a"] == leader:
+            share = f"{100 * crossing['fraction']:.0f} %"
+            place = f"at about {share} of the training images ({_stretch(crossing)})"
+            said.append(f"{leader} overtakes {crossing['b']} {place}")
+    growth = [one for one in verdict["learning_curve"]["growth"] if one["strategy"] == leader]
+    return said + [_more_images(leader, one) for one in growth]
+
+
+def _stretch(crossing: dict) -> str:
+    """The interval of a crossing, whose ends may lie beyond the fractions that were run."""
+    low, high = crossing["low"], crossing["high"]
+    if low is None and high is None:
+        return "anywhere, for all that is known"
+    if low is None:
+        return f"at most {100 * high:.0f} %"
+    if high is None:
+        return f"at least {100 * low:.0f} %"
+    return f"{100 * low:.0f} to {100 * high:.0f} %"
+
+
+def _more_images(name: str, growth: dict) -> str:
+    slope = f"{points(growth['slope'], 1):+.1f} points a doubling at the end"
+    interval = f"{points(growth['low'], 1):.1f} to {points(growth['high'], 1):.1f}"
+    helps = "help" if growth["low"] > 0 else "are not shown to help"
+    text = f"more training images {helps} {name} ({slope}, {interval})"
+    if growth["gain"] and growth["low"] > 0:
+        gained = growth["gain"]
+        low, high = (f"{points(gained[end], 1):.1f}" for end in ("low", "high"))
+        text += (
+            f"; twice as many would add about {points(gained['value'], 1):.1f} ({low} to {high})"
+        )
+    return text
 
 
 def _floor(verdict: dict) -> str:
