@@ -11,7 +11,7 @@ from headstart import logs, paths, tracking
 from headstart.data import manifest
 from headstart.report.figures import comparison as figures
 from headstart.report.figures import differences
-from headstart.verdict import comparison, reading, tables
+from headstart.verdict import comparison, contract, reading, tables
 
 logger = logging.getLogger("headstart.compare")
 
@@ -36,7 +36,7 @@ def main(files: Files, folder: Path, metric: str, margin: float) -> None:
     verdict = comparison.compare(runs, study, margin, shortcuts)
     runs.to_csv(folder / "runs.csv", index=False)
     summary.to_csv(folder / "summary.csv", index=False)
-    (folder / "verdict.json").write_text(json.dumps(verdict, indent=2) + "\n")
+    contract.write(verdict, folder / "verdict.json")
     histories = {
         (*result.key, (result.split, result.seed)): pd.read_csv(result.folder / "history.csv")
         for result in results
