@@ -58,7 +58,10 @@ def test_the_recommendation(ab, ac, bc, expected):
 
 
 def test_a_single_model_is_not_recommended():
-    found = answers.answers([pair("a", "b", *ALIKE)], 0.01)
-    seconds = {"a": 9.0, "b": 3.0}
-    assert answers.recommended(found, {"a": cell(), "b": cell(1)}, seconds) == "a"
-    assert answers.recommended(found, {"a": cell(1), "b": cell(1)}, seconds) is None
+    found = answers.answers(
+        [pair("a", "b", *ALIKE), pair("a", "c", *ALIKE), pair("b", "c", *ALIKE)], 0.01
+    )
+    seconds = {"a": 9.0, "b": 3.0, "c": 1.0}
+    one, several = cell(1), cell()
+    assert answers.recommended(found, {"a": several, "b": several, "c": one}, seconds) == "b"
+    assert answers.recommended(found, {"a": several, "b": one, "c": one}, seconds) is None

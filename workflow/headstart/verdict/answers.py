@@ -99,7 +99,7 @@ def recommended(
         seconds: what a run of each strategy costs.
 
     Returns:
-        None where the evidence names no such strategy.
+        None where the evidence names no such strategy, or fewer than two have part in it.
     """
     names = [name for name, cell in cells.items() if not cell.single]
     pairs = {(one.difference.a[0], one.difference.b[0]): one for one in found}
@@ -110,7 +110,7 @@ def recommended(
         return a == b or (pairs.get((a, b)) or pairs[b, a]).within_margin
 
     shown = [name for name in names if all(within(name, other) for other in best)]
-    return min(shown, key=lambda name: seconds[name]) if shown else None
+    return min(shown, key=lambda name: seconds[name]) if shown and len(names) > 1 else None
 
 
 def _names(pair: Answer) -> tuple[str, str]:

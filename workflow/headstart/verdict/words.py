@@ -77,6 +77,8 @@ def _against(pair: dict) -> str:
     test = f"Holm-adjusted p {p_value(p)}"
     if pair["about"] == "models" and len(pair["mcnemar"]) == 1:
         test = f"McNemar's exact p {p_value(pair['mcnemar'][0]['p'])}, {test}"
+    if pair["answer"] == "better" and pair["within_margin"]:
+        test = f"{test}, though by less than the margin"
     return f"{pair['b']} ({difference}, {test})"
 
 
