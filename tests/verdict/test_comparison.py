@@ -1,12 +1,14 @@
 """The verdict of studies whose outcome is known."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from headstart.verdict import statistics as st
 from headstart.verdict.comparison import compare
+from headstart.verdict.scores import Scores, Study
 
 
 def flipped(right: np.ndarray, *images: int) -> np.ndarray:
@@ -154,6 +156,23 @@ def test_the_majority_floor(right, words, make_study, costs):
     said = f"The best accuracy, a's, {words} that of always answering" if words else "One seed"
     assert said in verdict["statement"]
     assert verdict["floor"]["value"] == pytest.approx(right / 300)
+
+
+def test_six_strategies_of_ten_seeds_on_ten_thousand_images_need_little_memory(costs):
+    """At most a few copies of the scores, whatever the pairs."""
+    rng = np.random.default_rng(0)
+    runs = tuple((0, seed) for seed in range(10))
+    cells = {
+        (name, 1.0): Scores(runs, (rng.random((10, 10_000)) < 0.9).astype(float))
+        for name in "abcdef"
+    }
+    study = Study(tuple(map(str, range(10_000))), cells)
+    size = sum(cell.values.nbytes for cell in cells.values())
+    tracemalloc.start()
+    compare(costs(**dict.fromkeys("abcdef", 1.0)), study)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 6 * size
 
 
 def test_the_leader_is_never_behind(answers, make_study, costs):

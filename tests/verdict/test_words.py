@@ -22,6 +22,7 @@ def verdict():
             "metric_name": "accuracy",
             "margin": 1.0,
             "n_test": 10_000,
+            "n_groups": None,
             "n_splits": 1,
             "n_seeds": 3,
             "leader": "a",
@@ -112,6 +113,8 @@ def test_what_would_decide_is_said(needed, said, costs, verdict):
     text = statement(verdict("ab", comparisons=[undecided]), costs(a=9.0, b=1.0))
     start = "No strategy is shown to be as good as the best within 1 point; "
     assert start + said in text
+    grouped = statement(verdict("ab", comparisons=[undecided], n_groups=44), costs(a=9.0, b=1.0))
+    assert ("groups of test images" in grouped) == ("test images" in said)
 
 
 def test_times_on_different_devices_are_not_compared_in_silence(costs, verdict):

@@ -90,7 +90,8 @@ def _advice(verdict: dict, runs: pd.DataFrame) -> str:
         return _take(verdict, runs)
     start = f"no strategy is shown to be as good as the best within {margin(verdict)}"
     pair = _blocking(verdict)
-    return f"{start}; {_needed(pair)}" if pair else start
+    unit = "groups of test images" if verdict["n_groups"] else "test images"
+    return f"{start}; {_needed(pair, unit)}" if pair else start
 
 
 def _take(verdict: dict, runs: pd.DataFrame) -> str:
@@ -119,18 +120,18 @@ def _blocking(verdict: dict) -> dict | None:
     return next(iter(undecided), None)
 
 
-def _needed(pair: dict) -> str:
-    """How many images or seeds would decide a pair."""
+def _needed(pair: dict, unit: str) -> str:
+    """How many images, or groups of them, or seeds would decide a pair."""
     images, seeds = pair["needed"]["images"], pair["needed"]["seeds"]
     question = f"between {pair['a']} and {pair['b']}"
-    ways = [f"{rounded(images):,} test images"] if images else []
+    ways = [f"{rounded(images):,} {unit}"] if images else []
     ways += [f"{seeds} seeds each"] if seeds else []
     if both := pair["needed"]["together"]:
-        count = f"{rounded(both['images']):,} test images with {both['seeds']} seeds each"
+        count = f"{rounded(both['images']):,} {unit} with {both['seeds']} seeds each"
         return f"roughly {count} would decide {question}"
     if not ways:
         return f"deciding {question} takes more images and more seeds"
-    alone = "" if images else " (no number of test images alone)"
+    alone = "" if images else f" (no number of {unit} alone)"
     return f"roughly {' or '.join(ways)}{alone} would decide {question}"
 
 
