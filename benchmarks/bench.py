@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import coverage
 import delivery
 import finetuning
 import gpu
@@ -36,6 +37,7 @@ SUBJECTS = {
     "small_job": small_job.rows,
     "pipeline": pipeline.rows,
     "scaling": scaling.rows,
+    "coverage": coverage.rows,
 }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from headstart.verdict.words import duration
+from headstart.verdict.phrases import duration
 
 PAGE = Path(__file__).parent / "experiments.md"
 HEAD = [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from headstart.verdict.words import verdict_table
+from headstart.verdict.terminal import verdict_table
 
 ROOT = Path(__file__).parent.parent
 COMPARISON = ROOT / "results/elpv/comparison"

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from headstart.report.figures import comparison, labels, runs, sanity, style
+from headstart.report.figures import comparison, differences, labels, runs, sanity, style
 
 NASTY = ["$x^2_", "_hidden", "<b>&amp;", "naïve\nname", "猫" * 30, "", "W" * 200]
 MANY = [f"{i:03d}.a_class_with_a_rather_long_name_{i}" for i in range(200)]
@@ -50,9 +50,11 @@ def summary(names: list[str], fractions: tuple[float, ...] = (1.0,)) -> pd.DataF
 
 
 def verdict(names: list[str], floor: float = 0.5) -> dict[str, Any]:
-    pair = {"difference": 0.02, "low": -0.01, "high": 0.05, "distinguishable": False}
+    pair = {"difference": 0.02, "low": -0.01, "high": 0.05, "answer": "undecided"}
+    pair |= {"margin_low": 0.0, "margin_high": 0.04}
     pairs = [{"a": a, "b": b, **pair} for a, b in zip(names, names[1:], strict=False)]
-    return {"fraction": 1.0, "n_test": 100, "majority_floor": floor, "comparisons": pairs}
+    found = {"fraction": 1.0, "n_test": 100, "majority_floor": floor, "comparisons": pairs}
+    return found | {"metric_name": "accuracy", "margin": 1.0}
 
 
 @pytest.fixture
@@ -184,7 +186,7 @@ def test_comparison(tmp_path: Path, names: list[str]) -> None:
     comparison.accuracy(table, table, decision, tmp_path / "accuracy.png")
     comparison.accuracy(table, table, verdict(names, 0.01), tmp_path / "far_floor.png")
     comparison.cost(table, table, tmp_path / "cost.png")
-    comparison.differences(decision, tmp_path / "differences.png")
+    differences.differences(decision, tmp_path / "differences.png")
     comparison.curves(
         {(n, f, 0): history(3) for n in names for f in (0.1, 1.0)}, tmp_path / "c.png"
     )

@@ -86,10 +86,17 @@ def arguments(root: Path, strategies: list[str], classes: list[str]) -> dict[str
     row |= {"trainable_parameters": 10, "device": "cpu"}
     table = pd.DataFrame([{"strategy": name, **row} for name in strategies])
     pair: dict[str, Any] = {"difference": 0.027, "low": -0.001, "high": 0.05, "p_holm": 0.0001}
-    pair |= {"distinguishable": True}
+    pair |= {"answer": "better", "about": "strategies", "confidence": 0.95, "within_margin": True}
+    pair |= {"margin_low": 0.0, "margin_high": 0.05, "margin_confidence": 0.9}
+    pair |= {"p_margin_holm": 0.03, "variance": {"images": 0.5, "seeds": 0.2, "both": 0.3}}
+    pair |= {"needed": {"images": 900, "seeds": None, "together": None}}
     pair["mcnemar"] = [{"split": 0, "seed": 0, "only_a": 1, "only_b": 2, "p": 1.0}]
     pairs = [{"a": a, "b": b, **pair} for a, b in zip(strategies, strategies[1:], strict=False)]
     verdict = {"fraction": 1.0, "n_test": 4, "leader": strategies[0], "statement": "It depends."}
+    verdict |= {"margin": 1.0, "metric_name": "accuracy", "optimism": 0.004, "n_seeds": 1}
+    verdict |= {"n_groups": None, "learning_curve": None}
+    entry = {"mean": 0.8, "low": 0.75, "high": 0.85, "chance_best": 0.64}
+    verdict |= {"strategies": [{"strategy": name, **entry} for name in strategies]}
     ids = [f"i{i}" for i in range(3 * len(classes))]
     manifest = pd.DataFrame({"id": ids, "label": classes * 3, "status": "ok"})
     manifest.loc[len(ids)] = ["bad", "x", HOSTILE]
@@ -248,3 +255,25 @@ def test_sizes_and_points() -> None:
     assert formats.size(1.9e9) == "1.8\u00a0GiB" and formats.size(float("nan")) == "–"
     assert formats.points(-0.0123) == "−1.2" and formats.points(None) == "–"
     assert formats.percent(0.872) == "87.2\u00a0%"
+
+
+def test_the_three_answers_and_the_learning_curve(build: Any, tmp_path: Path) -> None:
+    given = arguments(tmp_path, ["full", "head_only", "scratch"], ["a", "b"])["verdict"]
+    given["comparisons"][1] |= {"answer": "undecided", "variance": None}
+    pairs = [{"a": "full", "b": "scratch", "answer": "as good", "difference": 0.004}]
+    gain = {"value": 0.012, "low": 0.004, "high": 0.02, "misfit": 0.003}
+    given["learning_curve"] = {
+        "fractions": [{"fraction": 0.5, "leader": "full", "comparisons": pairs}],
+        "crossovers": [{"a": "full", "b": "scratch", "fraction": 0.3, "low": None, "high": 0.4}],
+        "growth": [{"strategy": "full", "slope": 0.02, "low": 0.01, "high": 0.03, "gain": gain}],
+    }
+    text = " ".join(build(["full", "head_only", "scratch"], ["a", "b"], verdict=given).text.split())
+    for said in (
+        "better, by less than the margin",
+        "undecided",
+        "as good as scratch (+0.4)",
+        "full overtakes scratch at about 30 % of the training images",
+        "below the smallest share to 40 %",
+        "the best with a chance of 64 %",
+    ):
+        assert said in text, said

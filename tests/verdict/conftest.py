@@ -25,13 +25,14 @@ def answers() -> Callable[..., np.ndarray]:
 def make_study() -> Callable[..., Study]:
     """A study of split 0 at fraction 1 from strategy=(seeds, rows)."""
 
-    def make(floor: float = 0.5, **strategies: tuple) -> Study:
+    def make(floor: np.ndarray | None = None, **strategies: tuple) -> Study:
         cells = {
             (name, 1.0): Scores(tuple((0, seed) for seed in seeds), np.array(rows, dtype=float))
             for name, (seeds, rows) in strategies.items()
         }
         n = next(iter(cells.values())).values.shape[1]
-        return Study(tuple(str(i) for i in range(n)), cells, floor)
+        majority = None if floor is None else Scores(((0, 0),), floor[None].astype(float), True)
+        return Study(tuple(str(i) for i in range(n)), cells, 0.5, majority)
 
     return make
 
@@ -48,6 +49,7 @@ def costs() -> Callable[..., pd.DataFrame]:
                     "fraction": 1.0,
                     "train_seconds": value,
                     "feature_seconds": 1.0,
+                    "accuracy": 0.9,
                     "device": "cpu",
                 }
                 for name, value in seconds.items()
@@ -69,11 +71,17 @@ def images() -> pd.DataFrame:
 def write_run(tmp_path: Path, images: pd.DataFrame) -> Callable[..., Path]:
     """Write a run folder whose predictions are right where `right` says so.
 
-    `run` changes run.json; `tested`, columns id and label, stands in for `images`.
+    `run` changes run.json; `tested`, columns id and label, stands in for `images`. `draw` tells
+    apart the probabilities, which are the seed's own unless it is given.
     """
 
     def write(
-        strategy: str, seed: int, right: np.ndarray, tested: pd.DataFrame = images, **run: object
+        strategy: str,
+        seed: int,
+        right: np.ndarray,
+        tested: pd.DataFrame = images,
+        draw: int | None = None,
+        **run: object,
     ) -> Path:
         record = {
             "experiment": "toy",
@@ -87,6 +95,7 @@ def write_run(tmp_path: Path, images: pd.DataFrame) -> Callable[..., Path]:
             "images_per_second": 50.0,
             "peak_memory_bytes": 1000 + seed,
             "trainable_parameters": 2562,
+            "n_train": 1000,
             "mlflow_run_id": f"{strategy}{seed}",
             **run,
         }
@@ -96,11 +105,22 @@ def write_run(tmp_path: Path, images: pd.DataFrame) -> Callable[..., Path]:
         }
         wrong = np.where(tested["label"] == "a", "b", "a")
         predictions = tested.assign(predicted=np.where(right, tested["label"], wrong))
+        sure = 0.5 + 0.5 * np.random.default_rng(seed if draw is None else draw).random(len(tested))
+        of_a = np.where(predictions["predicted"] == "a", sure, 1 - sure).astype(np.float32)
+        predictions = predictions.assign(**{"p:a": of_a, "p:b": 1 - of_a})
         folder = tmp_path / f"{strategy}-{record['fraction']}-{run.get('split', 0)}-{seed}"
         folder.mkdir()
         (folder / "run.json").write_text(json.dumps(record))
         (folder / "metrics.json").write_text(
-            json.dumps({"n_test": len(tested), "metrics": metrics, "majority_floor": 2 / 3})
+            json.dumps(
+                {
+                    "n_test": len(tested),
+                    "metrics": metrics,
+                    "majority_floor": 2 / 3,
+                    "majority_class": "b",
+                    "classes": ["a", "b"],
+                }
+            )
         )
         predictions.to_parquet(folder / "predictions.parquet")
         return folder

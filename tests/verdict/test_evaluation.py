@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import bootstrap, norm
+from scipy.stats import bootstrap
 from sklearn import metrics as sk
 from statsmodels.stats.proportion import proportion_confint
 
@@ -58,7 +58,7 @@ def test_predictions_frame_follows_the_format():
 def test_values_are_those_of_scikit_learn(k):
     labels, probabilities, classes = sample(k=k)
     predictions = frame(labels, probabilities, classes)
-    result = ev.evaluate(predictions, classes, resamples=20)
+    result = ev.evaluate(predictions, classes)
     got, p = values(result), predictions.iloc[:, 3:].to_numpy(dtype=float)
     p = p / p.sum(axis=1, keepdims=True)
     answers = p.argmax(axis=1)
@@ -67,31 +67,18 @@ def test_values_are_those_of_scikit_learn(k):
         "balanced_accuracy": sk.balanced_accuracy_score(labels, answers),
         "macro_f1": sk.f1_score(labels, answers, average="macro"),
         "log_loss": sk.log_loss(labels, p),
+        "brier": sk.brier_score_loss(labels, p[:, 1] if k == 2 else p),
         "roc_auc": sk.roc_auc_score(labels, p[:, 1])
         if k == 2
         else sk.roc_auc_score(labels, p, multi_class="ovr", average="macro"),
     }
     for top in (3, 5):
         if k > top:
-            expected[f"top_{top}"] = sk.top_k_accuracy_score(labels, p, k=top)
+            expected[f"top_{top}"] = sk.top_k_accuracy_score(labels, p - 1e-9 * np.arange(k), k=top)
     assert set(got) == {*expected, "ece"}
     assert got == pytest.approx({**expected, "ece": got["ece"]})
     assert result["confusion"] == sk.confusion_matrix(labels, answers).tolist()
     assert result["n_test"] == len(labels) and result["classes"] == classes
-
-
-@pytest.mark.parametrize(("k", "missing"), [(2, None), (5, None), (4, 2)])
-def test_the_bootstrap_statistics_equal_scikit_learn_on_resampled_rows(k, missing):
-    y, p, _ = sample(n=80, k=k, missing=missing)
-    statistics = ev._statistics(y, p.argmax(axis=1), p)
-    rng = np.random.default_rng(3)
-    for _ in range(5):
-        rows = rng.integers(len(y), size=len(y))
-        counts = np.bincount(rows, minlength=len(y)).astype(float)
-        expected = ev._points(y[rows], p[rows].argmax(axis=1), p[rows])
-        got = {name: statistics[name](counts) for name in expected}
-        assert got == pytest.approx(expected)
-        assert ("roc_auc" in expected) == (missing is None)
 
 
 def test_calibration_error_by_hand():
@@ -106,7 +93,7 @@ def test_calibration_error_by_hand():
 
 def test_wilson_intervals_of_proportions():
     labels, probabilities, classes = sample(k=4)
-    result = ev.evaluate(frame(labels, probabilities, classes), classes, resamples=10)
+    result = ev.evaluate(frame(labels, probabilities, classes), classes)
     confusion = np.array(result["confusion"])
     hits = confusion[1, 1]
     cases = [
@@ -122,64 +109,63 @@ def test_wilson_intervals_of_proportions():
     assert ev.wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
 
 
-def test_bootstrap_interval_agrees_with_scipy():
+@pytest.mark.parametrize("name", ["balanced_accuracy", "macro_f1", "log_loss", "brier", "roc_auc"])
+def test_intervals_agree_with_a_bootstrap(name):
+    """scipy's, over the images, of scikit-learn's metrics; never much narrower."""
     labels, probabilities, classes = sample(k=3, n=400)
     predictions = frame(labels, probabilities, classes)
-    got = ev.evaluate(predictions, classes, resamples=3000)["metrics"]
-    p = predictions.iloc[:, 3:].to_numpy(dtype=float)
-    losses = -np.log((p / p.sum(axis=1, keepdims=True))[np.arange(len(labels)), labels])
-    answers = p.argmax(axis=1)
-    mean = bootstrap((losses,), np.mean, method="percentile", n_resamples=3000, rng=1)
-    interval = mean.confidence_interval
-    assert got["log_loss"]["low"] == pytest.approx(interval.low, abs=0.01)
-    assert got["log_loss"]["high"] == pytest.approx(interval.high, abs=0.01)
-
-    def macro_f1(y, a):
-        return sk.f1_score(y, a, average="macro")
-
-    f1 = bootstrap(
-        (labels, answers),
-        macro_f1,
-        paired=True,
+    got = ev.evaluate(predictions, classes)["metrics"][name]
+    p = ev.answers(predictions, classes).probabilities
+    metric = {
+        "balanced_accuracy": lambda y, p: sk.balanced_accuracy_score(y, p.argmax(axis=1)),
+        "macro_f1": lambda y, p: sk.f1_score(y, p.argmax(axis=1), average="macro"),
+        "log_loss": sk.log_loss,
+        "brier": sk.brier_score_loss,
+        "roc_auc": lambda y, p: sk.roc_auc_score(y, p, multi_class="ovr"),
+    }[name]
+    reference = bootstrap(
+        (np.arange(400),),
+        lambda rows: metric(labels[rows], p[rows]),
         vectorized=False,
         method="percentile",
-        n_resamples=600,
+        n_resamples=400,
         rng=1,
     ).confidence_interval
-    assert got["macro_f1"]["low"] == pytest.approx(f1.low, abs=0.015)
-    assert got["macro_f1"]["high"] == pytest.approx(f1.high, abs=0.015)
+    width = reference.high - reference.low
+    assert got["low"] == pytest.approx(reference.low, abs=0.25 * width)
+    assert got["high"] == pytest.approx(reference.high, abs=0.25 * width)
+    assert got["high"] - got["low"] > 0.9 * width
 
 
-def test_bootstrap_interval_covers_the_truth():
-    """AUC of two unit normals two thirds apart, known in closed form."""
-    truth, covered, repetitions = norm.cdf(1 / np.sqrt(2)), 0, 60
-    rng = np.random.default_rng(5)
-    for seed in range(repetitions):
-        labels = np.arange(200) % 2
-        positive = 1 / (1 + np.exp(-(rng.normal(size=200) + labels)))
-        predictions = frame(labels, np.c_[1 - positive, positive], ["a", "b"])
-        auc = ev.evaluate(predictions, ["a", "b"], resamples=200, seed=seed)["metrics"]["roc_auc"]
-        covered += auc["low"] <= truth <= auc["high"]
-    assert 0.85 <= covered / repetitions <= 1
+def test_the_interval_of_a_rare_class_covers_the_truth():
+    """Balanced accuracy with five images of the rare class, which bootstrap draws often lack."""
+    rng, covered, repetitions = np.random.default_rng(5), 0, 300
+    labels = np.repeat([0, 1], [95, 5])
+    for _ in range(repetitions):
+        right = rng.random(100) < np.where(labels == 0, 0.9, 0.7)
+        answers = np.where(right, labels, 1 - labels)
+        predictions = frame(labels, 0.1 + 0.8 * np.eye(2)[answers], ["a", "b"])
+        found = ev.evaluate(predictions, ["a", "b"])["metrics"]["balanced_accuracy"]
+        covered += found["low"] <= 0.8 <= found["high"]
+    assert covered / repetitions >= 0.93
+
+
+def test_uniform_probabilities_name_the_first_class_everywhere():
+    labels = np.array([0, 3, 5, 0])
+    predictions = frame(labels, np.full((4, 6), 1 / 6), list("abcdef"))
+    found = ev.evaluate(predictions, list("abcdef"))["metrics"]
+    values = [found[name]["value"] for name in ("accuracy", "top_3", "top_5")]
+    assert values == [0.5, 0.5, 0.75]
 
 
 def test_every_interval_holds_its_value_and_the_result_is_json():
     for k in (2, 6):
         labels, probabilities, classes = sample(k=k, n=60)
-        result = ev.evaluate(frame(labels, probabilities, classes), classes, resamples=200)
+        result = ev.evaluate(frame(labels, probabilities, classes), classes)
         json.dumps(result, allow_nan=False)
+        assert set(result["metrics"].pop("ece")) == {"value"}
         for metric in result["metrics"].values():
             assert metric["low"] <= metric["value"] <= metric["high"]
-
-
-def test_the_same_seed_gives_the_same_intervals():
-    labels, probabilities, classes = sample()
-    predictions = frame(labels, probabilities, classes)
-    first, again, other = (
-        ev.evaluate(predictions, classes, resamples=50, seed=s) for s in (0, 0, 1)
-    )
-    assert first == again
-    assert values(first) == values(other) and first != other
 
 
 def test_perfect_classifier():
@@ -188,6 +174,7 @@ def test_perfect_classifier():
     got = result["metrics"]
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc"):
         assert got[name]["value"] == 1 and got[name]["high"] == 1
+        assert 0.8 < got[name]["low"] < 0.95
     assert got["accuracy"]["low"] == pytest.approx(proportion_confint(30, 30, method="wilson")[0])
     assert got["log_loss"]["value"] == pytest.approx(0) and got["ece"]["value"] == 0
 
@@ -195,17 +182,17 @@ def test_perfect_classifier():
 @pytest.mark.parametrize("k", [2, 4])
 def test_a_class_missing_from_the_test_set_leaves_undefined_metrics_out(k):
     labels, probabilities, classes = sample(k=k, missing=1)
-    result = ev.evaluate(frame(labels, probabilities, classes), classes, resamples=100)
+    result = ev.evaluate(frame(labels, probabilities, classes), classes)
     json.dumps(result, allow_nan=False)
     assert "roc_auc" not in result["metrics"]
     assert result["per_class"]["class1"]["support"] == 0
     assert "recall" not in result["per_class"]["class1"]
 
 
-def test_a_class_with_a_single_image_survives_resampling():
+def test_a_class_with_a_single_image():
     labels, probabilities, classes = sample(k=3, n=40, missing=2)
     labels[0] = 2
-    result = ev.evaluate(frame(labels, probabilities, classes), classes, resamples=200)
+    result = ev.evaluate(frame(labels, probabilities, classes), classes)
     json.dumps(result, allow_nan=False)
     assert "roc_auc" in result["metrics"]
 
@@ -220,15 +207,16 @@ def test_a_class_never_predicted_has_no_precision():
 def test_majority_floor():
     labels = np.array([0, 1, 1, 1])
     predictions = frame(labels, np.full((4, 2), 0.5), ["a", "b"])
-    assert ev.evaluate(predictions, ["a", "b"], resamples=5)["majority_floor"] == 0.75
-    trained = ev.evaluate(predictions, ["a", "b"], ["a", "a", "b"], resamples=5)
+    assert ev.evaluate(predictions, ["a", "b"])["majority_floor"] == 0.75
+    assert ev.evaluate(predictions, ["a", "b"])["majority_class"] == "b"
+    trained = ev.evaluate(predictions, ["a", "b"], ["a", "a", "b"])
     assert trained["majority_floor"] == 0.25
 
 
 def test_sigmoid_outputs_are_scaled_to_sum_to_one():
     labels, probabilities, classes = sample(k=3)
-    once = ev.evaluate(frame(labels, probabilities, classes), classes, resamples=5)
-    half = ev.evaluate(frame(labels, probabilities / 2, classes), classes, resamples=5)
+    once = ev.evaluate(frame(labels, probabilities, classes), classes)
+    half = ev.evaluate(frame(labels, probabilities / 2, classes), classes)
     assert values(once) == pytest.approx(values(half), rel=1e-5)
 
 
@@ -259,4 +247,4 @@ def test_predictions_survive_parquet(tmp_path):
     predictions = frame(labels, probabilities, classes)
     predictions.to_parquet(tmp_path / "predictions.parquet")
     read = pd.read_parquet(tmp_path / "predictions.parquet")
-    assert ev.evaluate(read, classes, resamples=5) == ev.evaluate(predictions, classes, resamples=5)
+    assert ev.evaluate(read, classes) == ev.evaluate(predictions, classes)

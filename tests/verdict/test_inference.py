@@ -1,14 +1,17 @@
-"""Estimates of studies with several splits, with groups of images, and of any metric."""
+"""Estimates of studies with several seeds and splits, with groups of images, of any metric."""
 
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest, t, ttest_1samp
 
 import headstart
+from headstart.verdict import components as co
 from headstart.verdict import inference
 from headstart.verdict import statistics as st
 from headstart.verdict.scores import Scores, Study
@@ -16,14 +19,14 @@ from headstart.verdict.scores import Scores, Study
 A, B = ("a", 1.0), ("b", 1.0)
 
 
-def study_of(a, b, groups=None):
+def study_of(a, b, groups=None, **settings):
     """Two cells from {(split, seed): row of scores}."""
     cells = {
         key: Scores(tuple(rows), np.array(list(rows.values()), dtype=float))
         for key, rows in ((A, a), (B, b))
     }
     n = cells[A].values.shape[1]
-    return Study(tuple(map(str, range(n))), cells, 0.5, groups)
+    return Study(tuple(map(str, range(n))), cells, groups=groups, **settings)
 
 
 def scored(location, seed, n=120):
@@ -50,6 +53,14 @@ def bounds(estimate):
     return estimate.value, estimate.low, estimate.high
 
 
+def interval(pair, alpha=0.05):
+    return (pair.value, *pair.components.interval(alpha))
+
+
+def p(pair):
+    return pair.components.p(pair.value)
+
+
 def test_it_can_be_used_without_pandas_scikit_learn_and_torch():
     code = (
         "import sys, headstart.verdict.inference;"
@@ -66,70 +77,159 @@ def test_it_can_be_used_without_pandas_scikit_learn_and_torch():
 def test_disjoint_splits_pool_to_all_images(answers, seeds, right_or_wrong):
     """Folds of unequal size say what one test on all their images says."""
     make = answers if right_or_wrong else scored
+    settings = {} if right_or_wrong else {"metric": "log_loss", "quantum": 0.0}
     a = {seed: make(0.9, seed, n=120) for seed in seeds}
     b = {seed: make(0.8, seed + 10, n=120) for seed in seeds}
     ends = [20, 70]
-    pooled = inference.resample(study_of(folds(a, ends), folds(b, ends)), 1000)
-    plain = inference.resample(study_of(whole(a), whole(b)), 1000)
-    for key, rows in ((A, a), (B, b)):
-        mean = inference.mean(pooled, key)
-        assert mean.value == pytest.approx(np.mean(list(rows.values())))
-        assert bounds(mean) == pytest.approx(bounds(inference.mean(plain, key)))
-    got, expected = (inference.difference(drawn, A, B) for drawn in (pooled, plain))
-    assert bounds(got) == pytest.approx(bounds(expected)) and got.p == expected.p
+    pooled = study_of(folds(a, ends), folds(b, ends), **settings)
+    plain = study_of(whole(a), whole(b), **settings)
+    for key in (A, B):
+        assert bounds(inference.mean(pooled, key)) == pytest.approx(
+            bounds(inference.mean(plain, key))
+        )
+    got, expected = (inference.difference(study, A, B) for study in (pooled, plain))
+    assert interval(got) == pytest.approx(interval(expected))
 
 
 def test_tests_of_a_run_look_at_its_own_images(answers):
     a, b = answers(0.9, 0), answers(0.7, 1)
-    drawn = inference.resample(study_of(folds({5: a}, [100]), folds({5: b}, [100])), 100)
-    first, second = inference.difference(drawn, A, B).mcnemar
+    study = study_of(folds({5: a}, [100]), folds({5: b}, [100]))
+    first, second = inference.difference(study, A, B).mcnemar
     assert (first.run, second.run) == ((0, 5), (1, 5))
     assert (first.only_a, first.only_b, first.p) == st.mcnemar(a[:100], b[:100])
     assert (second.only_a, second.only_b, second.p) == st.mcnemar(a[100:], b[100:])
-    assert inference.mean(drawn, A).wilson == (
+    assert inference.mean(study, A).wilson == (
         st.wilson(int(a[:100].sum()), 100),
         st.wilson(int(a[100:].sum()), 200),
     )
 
 
-def test_runs_are_paired_by_split_and_seed(answers):
-    parts = folds({0: answers(0.9, 0), 1: answers(0.9, 1)}, [100])
-    others = folds({0: answers(0.8, 2), 1: answers(0.8, 3)}, [100])
-    common = {(0, 1), (1, 0)}
-    some = {run: row for run, row in others.items() if run in common}
-    pair = inference.difference(inference.resample(study_of(parts, some), 200), A, B)
-    assert [test.run for test in pair.mcnemar] == [(0, 1), (1, 0)]
-    # Seed 1 tests the first 100 images, seed 0 the other 200.
-    gap = [parts[run] - some[run] for run in common]
-    assert pair.value == pytest.approx(np.nanmean(gap))
+def test_a_single_model_has_wilson_s_interval(answers):
+    """One seed: the effective number of images is their number."""
+    right = answers(0.9, 0)
+    mean = inference.mean(study_of({(0, 0): right}, {(0, 0): right}), A)
+    assert (mean.low, mean.high) == pytest.approx(st.wilson(int(right.sum()), 300))
 
-    a = {run: row for run, row in parts.items() if run not in common}
-    pair = inference.difference(inference.resample(study_of(a, some), 200), A, B)
-    assert pair.mcnemar == () and pair.low < pair.value < pair.high
+
+def test_no_mistake_and_one_mistake():
+    """A perfect strategy is not certain, and one mistake does not make it surer."""
+    perfect = {(0, seed): np.ones(100) for seed in range(3)}
+    mean = inference.mean(study_of(perfect, perfect), A)
+    assert (mean.low, mean.high) == pytest.approx(st.wilson(200, 200))
+    assert inference.mean(study_of({(0, 0): np.ones(100)}, perfect), A).low == pytest.approx(
+        st.wilson(100, 100)[0]
+    )
+    pair = inference.difference(study_of(perfect, perfect), A, B)
+    _, low, high = interval(pair)
+    # half an image each way: sqrt(1 / 102) / sqrt(102), times t(99)
+    assert high == -low == pytest.approx(t.isf(0.025, 99) / 102) and p(pair) == 1
+    flawed = {run: row.copy() for run, row in perfect.items()}
+    flawed[0, 0][0] = 0
+    flawed_mean = inference.mean(study_of(flawed, perfect), A)
+    assert flawed_mean.high - flawed_mean.low > mean.high - mean.low
+
+
+@pytest.mark.parametrize(("only_a", "only_b"), [(4, 0), (5, 0), (6, 0), (12, 2), (40, 10)])
+def test_two_models_differ_no_more_surely_than_mcnemar_says(only_a, only_b):
+    a, b = np.ones(300), np.ones(300)
+    b[:only_a], a[only_a : only_a + only_b] = 0, 0
+    pair = inference.difference(study_of({(0, 0): a}, {(0, 0): b}), A, B)
+    exact = binomtest(only_a, only_a + only_b).pvalue
+    assert pair.mcnemar[0].p == pytest.approx(exact)
+    assert p(pair) >= exact * (1 - 1e-6) and pair.about_models
+    _, low, high = interval(pair)
+    assert (low > 0 or high < 0) == (p(pair) < 0.05)
+
+
+def test_unequal_seeds_use_them_all(answers):
+    """The difference is that of the means that are shown, so that a leader never trails."""
+    a = {(0, seed): answers(0.9, seed) for seed in range(3)}
+    b = {(0, seed): answers(0.8, 10 + seed) for seed in (2, 5)}
+    pair = inference.difference(study_of(a, b), A, B)
+    expected = np.mean(list(a.values())) - np.mean(list(b.values()))
+    assert pair.value == pytest.approx(expected)
+    assert [test.run for test in pair.mcnemar] == [(0, 2)]
+    assert [seeds.freedom for seeds in pair.components.seeds] == [2, 1]
+    assert not pair.about_models
+
+
+def test_disjoint_seeds_add_up_and_equal_ones_are_paired():
+    """Seeds that fare alike in both strategies cancel where they are paired, and only there."""
+    easy, hard = np.ones(300), (np.arange(300) % 2) * 1.0
+    a = {(0, 0): easy, (0, 1): hard}
+    paired = inference.difference(study_of(a, a), A, B)
+    apart = inference.difference(study_of(a, {(0, 2): easy, (0, 3): hard}), A, B)
+    assert interval(paired)[2] < 0.02 and interval(apart)[2] > 1
+    assert apart.mcnemar == () and len(apart.components.seeds) == 2
+
+
+def test_a_strategy_whose_seeds_are_all_alike_is_one_model_of_its_split(answers):
+    fixed = answers(0.85, 9) * 1.0
+    moving = {(0, seed): answers(0.9, seed) * 1.0 for seed in range(3)}
+    study = study_of(moving, {(0, seed): fixed for seed in range(3)})
+    cell = replace(study.cells[B], deterministic=True)
+    study = replace(study, cells={A: study.cells[A], B: cell})
+    mean = inference.mean(study, B)
+    assert (mean.low, mean.high) == pytest.approx(st.wilson(int(fixed.sum()), 300))
+    pair = inference.difference(study, A, B)
+    # its row beside every seed of the other
+    rows = np.array([row - fixed for row in moving.values()])
+    scores = rows.mean(axis=0)
+    assert pair.components.images == pytest.approx(co.discordance_variance(scores, 1.0))
+    assert pair.components.seeds[0].variance == pytest.approx(rows.mean(axis=1).var(ddof=1) / 3)
+    assert len(pair.components.seeds) == 1 and not pair.about_models
+    assert [test.run for test in pair.mcnemar] == [(0, 0), (0, 1), (0, 2)]
+    backwards = inference.difference(study, B, A)
+    assert interval(backwards) == pytest.approx((-pair.value, *(-x for x in interval(pair)[:0:-1])))
+    assert backwards.mcnemar[0].only_a == pair.mcnemar[0].only_b
+    both = replace(study, cells={A: cell, B: cell})
+    alike = inference.difference(both, A, B)
+    assert alike.value == 0 and not alike.about_models and len(alike.mcnemar) == 1
+
+
+def test_one_seed_against_several_is_about_a_model(answers):
+    a = {(0, seed): answers(0.9, seed) for seed in range(3)}
+    pair = inference.difference(study_of(a, {(0, 0): answers(0.8, 7)}), A, B)
+    assert pair.about_models and len(pair.components.seeds) == 1
+
+
+def test_splits_drawn_anew_pair_and_widen_by_their_overlap(answers):
+    rng = np.random.default_rng(0)
+    tested = {seed: rng.permutation(300) < 60 for seed in range(4)}
+    a = {(s, s): np.where(tested[s], answers(0.9, s), np.nan) for s in tested}
+    b = {(s, s): np.where(tested[s], answers(0.8, 10 + s), np.nan) for s in tested}
+    narrow, wide = (
+        inference.difference(study_of(a, b, overlap=overlap), A, B) for overlap in (0.0, 0.3)
+    )
+    gaps = [np.nanmean(a[run] - b[run]) for run in a]
+    assert narrow.value == pytest.approx(np.mean(gaps))
+    (seeds,) = wide.components.seeds
+    assert seeds.variance == pytest.approx((1 / 4 + 0.3) * np.var(gaps, ddof=1))
+    assert interval(wide)[2] > interval(narrow)[2]
+    mean = inference.mean(study_of(a, b, overlap=0.3), A)
+    assert mean.low < mean.value < mean.high
 
 
 def test_copies_in_groups_say_no_more_than_the_single_images(answers):
-    a, b = {0: answers(0.9, 0)}, {0: answers(0.85, 5)}
+    a, b = ({seed: answers(at, seed + round(100 * at)) for seed in (0, 1)} for at in (0.9, 0.85))
     shuffled = np.random.default_rng(4).permutation(900)
     groups = np.repeat(np.arange(300), 3)[shuffled]
 
     def copied(rows):
         return whole({seed: np.repeat(row, 3)[shuffled] for seed, row in rows.items()})
 
-    def interval(study):
-        drawn = inference.resample(study, 2000)
-        return [*bounds(inference.mean(drawn, A)), *bounds(inference.difference(drawn, A, B))]
+    def intervals(study):
+        pair = inference.difference(study, A, B)
+        return [*bounds(inference.mean(study, A)), *interval(pair)]
 
-    single = interval(study_of(whole(a), whole(b)))
-    assert interval(study_of(copied(a), copied(b), groups)) == pytest.approx(single)
-    alone = interval(study_of(copied(a), copied(b)))
-    assert alone[5] - alone[4] == pytest.approx((single[5] - single[4]) / np.sqrt(3), rel=0.1)
+    single = intervals(study_of(whole(a), whole(b)))
+    assert intervals(study_of(copied(a), copied(b), groups)) == pytest.approx(single)
 
 
 def test_a_perfect_strategy_is_as_certain_as_it_has_groups():
     rows, groups = {(0, 0): np.ones(60)}, np.repeat(np.arange(20), 3)
-    mean = inference.mean(inference.resample(study_of(rows, rows, groups), 100), A)
-    assert (mean.low, mean.high) == st.wilson(20, 20)
+    mean = inference.mean(study_of(rows, rows, groups), A)
+    assert (mean.low, mean.high) == pytest.approx(st.wilson(20, 20))
     assert mean.wilson == (st.wilson(60, 60),)
 
 
@@ -138,51 +238,35 @@ def test_any_metric_scales_as_its_scores_do():
 
     def estimates(scale, shift):
         rows = [{seed: scale * row + shift for seed, row in cell.items()} for cell in (a, b)]
-        drawn = inference.resample(study_of(*map(whole, rows)), 1000)
-        return inference.mean(drawn, A), inference.difference(drawn, A, B)
+        study = study_of(*map(whole, rows), metric="log_loss", quantum=0.0)
+        return inference.mean(study, A), inference.difference(study, A, B)
 
     (mean, pair), (other_mean, other_pair) = estimates(1, 0), estimates(10, -7)
-    assert np.array(bounds(other_mean)) == pytest.approx(10 * np.array(bounds(mean)) - 7)
-    assert np.array(bounds(other_pair)) == pytest.approx(10 * np.array(bounds(pair)))
-    assert other_pair.p == pair.p and pair.distinguishable and other_pair.distinguishable
+    assert other_mean.value == pytest.approx(10 * mean.value + 7)
+    assert other_mean.high - other_mean.low == pytest.approx(10 * (mean.high - mean.low))
+    assert np.array(interval(other_pair)) == pytest.approx(10 * np.array(interval(pair)))
+    assert p(other_pair) == pytest.approx(p(pair))
     assert mean.low < mean.value < mean.high
     assert mean.wilson == () and pair.mcnemar == ()
 
 
-def test_the_interval_of_a_metric_is_that_of_its_mean():
-    row = scored(0, 0, n=500)
-    drawn = inference.resample(study_of({(0, 0): row}, {(0, 0): row}), 20_000)
-    mean, error = inference.mean(drawn, A), row.std() / np.sqrt(500)
-    expected = row.mean(), row.mean() - 1.96 * error, row.mean() + 1.96 * error
-    assert bounds(mean) == pytest.approx(expected, abs=0.05 * error)
+def test_a_loss_is_shown_without_its_minus():
+    row = scored(-1, 0, n=500)
+    study = study_of({(0, 0): row}, {(0, 0): row}, metric="log_loss", quantum=0.0)
+    mean = inference.mean(study, A)
+    reference = ttest_1samp(-row, 0).confidence_interval()
+    assert bounds(mean) == pytest.approx((-row.mean(), reference.low, reference.high))
 
 
-def test_equal_scores_of_any_metric_have_no_difference():
-    rows = {seed: scored(0.3, seed) for seed in range(3)}
-    pair = inference.difference(inference.resample(study_of(whole(rows), whole(rows)), 500), A, B)
-    assert bounds(pair) == pytest.approx((0, 0, 0), abs=1e-12) and pair.p == 1
-    assert not pair.distinguishable
-
-
-def test_all_pairs_share_one_correction(make_study, answers):
-    study = make_study(
-        **{
-            name: ([0], [answers(p, k)])
-            for k, (name, p) in enumerate([("low", 0.8), ("high", 0.9), ("middle", 0.85)])
-        }
-    )
-    keys = inference.ranked(study, 1.0)
-    assert [key[0] for key in keys] == ["high", "middle", "low"]
-    drawn = inference.resample(study, 1000)
-    pairs = inference.differences(drawn, keys)
-    assert [(pair.a, pair.b) for pair in pairs] == [
-        (keys[0], keys[1]),
-        (keys[0], keys[2]),
-        (keys[1], keys[2]),
-    ]
-    assert [pair.p_holm for pair in pairs] == st.holm([pair.p for pair in pairs])
-    alone = inference.difference(drawn, *keys[:2])
-    assert alone.p == alone.p_holm == pairs[0].p
+def test_the_majority_is_compared_on_the_same_images():
+    """A floor of 75 % that is right exactly where the leader is, but for two images."""
+    leader, floor = np.arange(100) < 77, np.arange(100) < 75
+    study = study_of({(0, 0): leader}, {(0, 0): leader})
+    study = replace(study, majority=Scores(((0, 0),), floor[None].astype(float), True))
+    found = inference.floor_difference(study, A)
+    assert found.value == pytest.approx(0.02)
+    assert found.p(found.value) >= binomtest(2, 2).pvalue * (1 - 1e-6)
+    assert inference.floor_difference(replace(study, majority=None), A) is None
 
 
 def test_runs_of_a_split_must_test_the_same_images():

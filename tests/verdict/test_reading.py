@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import balanced_accuracy_score, log_loss
 
 from headstart import HeadstartError
 from headstart.verdict import reading
@@ -32,7 +33,9 @@ def test_the_runs_of_a_cell_are_sorted_by_seed(run_dirs):
     ]
     scratch = study.cells["scratch", 1.0]
     assert scratch.runs == ((0, 0), (0, 1))
-    np.testing.assert_array_equal(scratch.values[1], reading.right_or_wrong(results[0].predictions))
+    np.testing.assert_array_equal(
+        scratch.values[1], results[0].predictions.eval("label == predicted")
+    )
 
 
 def test_each_split_may_have_its_own_test_images(write_run, images, answers):
@@ -47,16 +50,53 @@ def test_each_split_may_have_its_own_test_images(write_run, images, answers):
     np.testing.assert_array_equal(cell.values[1], np.where(np.arange(300) < 200, np.nan, right))
 
 
-def test_any_score_of_the_predictions(write_run, images, answers):
-    """The recall of class a: right or wrong on its images, nan on those of others."""
-
-    def recall(predictions):
-        return np.where(predictions["label"] == "a", reading.right_or_wrong(predictions), np.nan)
-
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "log_loss"])
+def test_any_metric_of_the_predictions(write_run, images, answers, metric):
+    """What a seed predicted on its folds is scored as one test of all images."""
     right = answers(0.8, 0)
-    study = reading.study(reading.read([write_run("a", 0, right)]), recall)
-    expected = right[images["label"] == "a"].mean()
-    assert np.nanmean(study.cells["a", 1.0].values) == pytest.approx(expected)
+    whole = write_run("a", 0, right)
+    frame, parts = pd.read_parquet(whole / "predictions.parquet"), []
+    for split, rows in enumerate((slice(0, 100), slice(100, 300)), start=1):
+        parts.append(write_run("b", 0, right[rows], images[rows], split=split))
+        frame[rows].to_parquet(parts[-1] / "predictions.parquet")
+    study = reading.study(reading.read([whole, *parts]), metric)
+    pooled = study.cells["b", 1.0].replicates
+    np.testing.assert_allclose(pooled, study.cells["a", 1.0].values)
+    expected = {
+        "balanced_accuracy": balanced_accuracy_score(frame["label"], frame["predicted"]),
+        "log_loss": -log_loss(frame["label"] == "b", frame["p:b"].astype(float)),
+    }
+    assert pooled.mean() == pytest.approx(expected[metric])
+    assert (study.majority is None) == (metric == "log_loss")
+
+
+def test_a_metric_without_meaning_is_named(write_run, images, answers):
+    one_class = images[images["label"] == "a"]
+    run = write_run("a", 0, answers(0.8, 0, len(one_class)), one_class)
+    with pytest.raises(HeadstartError, match="verdict.metric roc_auc is not defined"):
+        reading.study(reading.read([run]), "roc_auc")
+
+
+def test_seeds_that_give_the_same_model_are_found_out(write_run, answers):
+    """Equal probabilities throughout; equal answers alone are not enough."""
+    right = answers(0.8, 0)
+    runs = [write_run("same", seed, right, draw=7) for seed in (0, 1)]
+    runs += [write_run("other", seed, right) for seed in (0, 1)]
+    runs += [write_run("once", 0, right)]
+    cells = reading.study(reading.read(runs)).cells
+    assert {key[0]: cell.deterministic for key, cell in cells.items()} == {
+        "same": True,
+        "other": False,
+        "once": False,
+    }
+    assert len(cells["same", 1.0].replicates) == 1
+
+
+def test_the_majority_answers_every_image_alike(run_dirs, images):
+    study = reading.study(reading.read(run_dirs))
+    assert study.majority is not None and study.majority.deterministic
+    np.testing.assert_array_equal(study.majority.values[0], images["label"] == "b")
+    assert study.overlap == pytest.approx(300 / 1000)
 
 
 def test_the_majority_floor_is_that_of_the_largest_fraction(run_dirs):

@@ -22,6 +22,10 @@ def data_seed(config: dict) -> None:
     config["dataset"]["split"]["seed"] = 1
 
 
+def margin(config: dict) -> None:
+    config["verdict"] = {"margin": 3}
+
+
 def title(config: dict) -> None:
     config["report"]["title"] = "Another title"
 
@@ -89,6 +93,7 @@ def test_the_same_values_written_otherwise_rerun_nothing(project: Path) -> None:
             {"split": 2, "freeze": 1, "health": 1, "sanity": 1}
             | {"train_from_features": 2, "train_from_images": 4, "evaluate": 6},
         ),
+        (margin, {"compare": 1}),
         (title, None),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

@@ -49,7 +49,7 @@ def test_folds_test_every_image_once(changed: Path) -> None:
     verdict = json.loads((changed / "results/cells/comparison/verdict.json").read_text())
     assert verdict["n_test"] == 2 * PER_CLASS
     accuracy = (tested.label == tested.predicted).mean()
-    assert verdict["strategies"][0]["accuracy"] == pytest.approx(accuracy)
+    assert verdict["strategies"][0]["mean"] == pytest.approx(accuracy)
     assert "2 splits × 1 seed" in verdict["statement"]
 
 

@@ -93,8 +93,8 @@ def run_labels(figure):
 
 def print_verdict():
     """Leave the verdict as the last thing on the terminal, below Snakemake's own last line."""
-    from headstart.verdict import words
+    from headstart.verdict import terminal
 
     if not Path(RESULTS, "comparison/verdict.json").exists():
         return  # only a part of the experiment was asked for
-    atexit.register(print, words.closing_lines(Path(RESULTS)), file=sys.stderr)
+    atexit.register(print, terminal.closing_lines(Path(RESULTS)), file=sys.stderr)

@@ -71,6 +71,9 @@ rule compare:
     resources:
         mem_mb=2000,
         runtime=30,
+    params:
+        metric=EXPERIMENT.verdict.metric,
+        margin=EXPERIMENT.verdict.margin,
     message:
         "Comparing the strategies"
     script:

@@ -10,7 +10,8 @@ import pandas as pd
 from headstart import logs, paths, tracking
 from headstart.data import manifest
 from headstart.report.figures import comparison as figures
-from headstart.verdict import comparison, inference, reading, tables
+from headstart.report.figures import differences
+from headstart.verdict import comparison, contract, reading, tables
 
 logger = logging.getLogger("headstart.compare")
 
@@ -23,16 +24,19 @@ class Files:
     tracking: Path
 
 
-def main(files: Files, folder: Path) -> None:
+def main(files: Files, folder: Path, metric: str, margin: float) -> None:
     results = reading.read([record.parent for record in files.runs])
     groups = manifest.read(files.manifest).set_index("id")["group"]
-    resampled = inference.resample(reading.grouped(reading.study(results), groups))
+    accuracies, study = (
+        reading.grouped(reading.study(results, name), groups) for name in ("accuracy", metric)
+    )
     runs = tables.runs_table(results)
-    summary = tables.summary_table(runs, resampled)
-    verdict = comparison.compare(runs, resampled, json.loads(files.shortcuts.read_text()))
+    summary = tables.summary_table(runs, accuracies)
+    shortcuts = json.loads(files.shortcuts.read_text())
+    verdict = comparison.compare(runs, study, margin, shortcuts)
     runs.to_csv(folder / "runs.csv", index=False)
     summary.to_csv(folder / "summary.csv", index=False)
-    (folder / "verdict.json").write_text(json.dumps(verdict, indent=2) + "\n")
+    contract.write(verdict, folder / "verdict.json")
     histories = {
         (*result.key, (result.split, result.seed)): pd.read_csv(result.folder / "history.csv")
         for result in results
@@ -41,7 +45,7 @@ def main(files: Files, folder: Path) -> None:
     figures.accuracy(runs, summary, verdict, folder / "accuracy.png")
     figures.curves(histories, folder / "training_curves.png")
     figures.cost(runs, summary, folder / "cost.png")
-    figures.differences(verdict, folder / "differences.png")
+    differences.differences(verdict, folder / "differences.png")
     if summary.fraction.nunique() > 1:
         figures.learning_curve(summary, folder / "learning_curve.png")
     store = tracking.read(files.tracking)
@@ -54,4 +58,9 @@ def main(files: Files, folder: Path) -> None:
 
 if "snakemake" in globals():
     with logs.job(snakemake.log[0]):
-        main(paths.named(Files, snakemake.input), Path(snakemake.output.verdict).parent)
+        main(
+            paths.named(Files, snakemake.input),
+            Path(snakemake.output.verdict).parent,
+            snakemake.params.metric,
+            snakemake.params.margin,
+        )

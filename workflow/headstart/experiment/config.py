@@ -125,6 +125,12 @@ class Tuning:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    metric: str
+    margin: float
+
+
+@dataclass(frozen=True)
 class Report:
     title: str
 
@@ -145,6 +151,7 @@ class Experiment:
     fractions: tuple[float, ...]
     evaluation: Evaluation
     tuning: Tuning
+    verdict: Verdict
     report: Report
 
     def derived_by(self, kind: str) -> list[str]:

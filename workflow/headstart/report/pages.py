@@ -43,6 +43,7 @@ METRIC_NAMES = {
     "balanced_accuracy": "balanced accuracy",
     "macro_f1": "macro-F1",
     "log_loss": "log loss",
+    "brier": "Brier score",
     "ece": "ECE",
     "top_3": "top-3 accuracy",
     "top_5": "top-5 accuracy",

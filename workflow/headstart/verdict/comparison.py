@@ -1,63 +1,116 @@
-"""The verdict: which strategy leads at the largest fraction, and by how much for sure."""
+"""The verdict: which strategy leads at the largest fraction, and what is shown of every pair."""
 
 import pandas as pd
 
-from headstart.verdict import inference
-from headstart.verdict.inference import Difference, McNemar, Resampled
-from headstart.verdict.scores import Key
+from headstart.verdict import answers, chances, curves, inference, planning, tables
+from headstart.verdict.answers import Answer
+from headstart.verdict.inference import McNemar
+from headstart.verdict.metrics import NAMES
+from headstart.verdict.scores import Key, Study
 from headstart.verdict.words import statement
 
+POINT = 0.01
 
-def compare(runs: pd.DataFrame, resampled: Resampled, shortcuts: dict | None = None) -> dict:
+
+def compare(
+    runs: pd.DataFrame, study: Study, margin: float = 1.0, shortcuts: dict | None = None
+) -> dict:
     """The verdict at the largest fraction, ready for verdict.json.
 
     Args:
         runs: from `headstart.verdict.tables.runs_table`.
-        resampled: the right-or-wrong scores of the same runs.
+        study: the scores of the same runs.
+        margin: the difference worth having, in points: hundredths of the metric.
         shortcuts: from `headstart.verdict.shortcuts.floor`.
     """
-    study = resampled.study
     largest = study.largest_fraction
+    compared = runs[runs["fraction"] == largest]
     ranked = inference.ranked(study, largest)
+    found = answers.answers(inference.differences(study, ranked), margin * POINT)
+    chance = chances.chances(study, ranked)
+    seconds = tables.seconds(compared)
+    cells = {key[0]: study.cells[key] for key in ranked}
     verdict = {
+        "metric": study.metric,
+        "metric_name": NAMES[study.metric],
+        "margin": margin,
         "fraction": largest,
         "n_test": len(study.images),
-        "n_splits": min(len(set(study.cells[key].splits)) for key in ranked),
-        "n_seeds": min(len(set(study.cells[key].seeds)) for key in ranked),
+        "n_groups": None if study.groups is None else len(set(study.groups)),
+        "n_splits": min(len(set(cell.splits)) for cell in cells.values()),
+        "n_seeds": min(len(set(cell.seeds)) for cell in cells.values()),
         "leader": ranked[0][0],
+        "recommended": answers.recommended(found, cells, seconds),
+        "optimism": chance.optimism,
         "majority_floor": study.majority_floor,
+        "floor": _floor(study, ranked[0]),
         "shortcut_floor": shortcuts,
-        "strategies": [_strategy(resampled, key) for key in ranked],
-        "comparisons": [_pair(pair) for pair in inference.differences(resampled, ranked)],
+        "strategies": [
+            _strategy(study, key, best, compared)
+            for key, best in zip(ranked, chance.best, strict=True)
+        ],
+        "comparisons": [_pair(answer) for answer in found],
+        "learning_curve": curves.learning_curve(study, runs, margin * POINT),
     }
-    return {**verdict, "statement": statement(verdict, runs[runs["fraction"] == largest])}
+    return {**verdict, "statement": statement(verdict, compared)}
 
 
-def _strategy(resampled: Resampled, key: Key) -> dict:
-    mean, cell = inference.mean(resampled, key), resampled.study.cells[key]
+def _floor(study: Study, leader: Key) -> dict | None:
+    """The leader against the most common class, always answered, on the same images."""
+    found = inference.floor_difference(study, leader)
+    if found is None:
+        return None
+    low, high = found.interval(inference.ALPHA)
+    value = inference.mean(study, leader).value - found.value
+    return {
+        "value": value,
+        "difference": found.value,
+        "low": low,
+        "high": high,
+        "p": found.p(found.value),
+    }
+
+
+def _strategy(study: Study, key: Key, best: float, runs: pd.DataFrame) -> dict:
+    mean, cell = inference.mean(study, key), study.cells[key]
     return {
         "strategy": key[0],
         "runs": len(cell.runs),
         "splits": len(set(cell.splits)),
         "seeds": len(set(cell.seeds)),
-        "accuracy": mean.value,
+        "deterministic": cell.deterministic,
+        "mean": mean.value,
         "low": mean.low,
         "high": mean.high,
+        "accuracy": float(runs.loc[runs["strategy"] == key[0], "accuracy"].mean()),
         "wilson": [list(interval) for interval in mean.wilson],
+        "chance_best": best,
     }
 
 
-def _pair(pair: Difference) -> dict:
+def _pair(answer: Answer) -> dict:
+    pair = answer.difference
+    (low, high), (margin_low, margin_high) = answer.interval, answer.margin_interval
     return {
         "a": pair.a[0],
         "b": pair.b[0],
+        "answer": answer.text,
+        "about": "models" if pair.about_models else "strategies",
         "difference": pair.value,
-        "low": pair.low,
-        "high": pair.high,
-        "p": pair.p,
+        "low": low,
+        "high": high,
+        "confidence": 1 - answer.level,
+        "p": answer.p,
+        "p_holm": answer.p_holm,
+        "within_margin": answer.within_margin,
+        "margin_low": margin_low,
+        "margin_high": margin_high,
+        "margin_confidence": 1 - 2 * answer.level_margin,
+        "p_margin": answer.p_margin,
+        "p_margin_holm": answer.p_margin_holm,
         "mcnemar": [_mcnemar(test) for test in pair.mcnemar],
-        "p_holm": pair.p_holm,
-        "distinguishable": pair.distinguishable,
+        "needed": planning.needed(answer),
+        "variance": planning.shares(pair.components),
     }
 
 

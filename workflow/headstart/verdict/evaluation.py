@@ -1,21 +1,23 @@
 """From a run's test predictions to its metrics, each with a 95 % interval.
 
-Point values come from scikit-learn. Proportions of images get Wilson intervals; the other
-metrics get percentile bootstrap intervals over test images (Efron & Tibshirani 1993).
+Proportions of images get Wilson intervals; the other metrics get intervals from their scores of
+single images, as the verdict's have (`headstart.verdict.metrics`). The expected calibration error
+has none: it is biased upwards on few images, so that it describes and proves nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from sklearn import metrics as sk
 
 from headstart import HeadstartError
-from headstart.verdict.statistics import percentile_interval, wilson
+from headstart.verdict import inference, metrics
+from headstart.verdict.scores import Scores, Study
+from headstart.verdict.statistics import wilson
 
 ECE_BINS = 15
 _PREFIX = "p:"
-_AUC_BUDGET = 200_000_000
 
 
 def predictions_frame(
@@ -46,56 +48,75 @@ def predictions_frame(
 
 
 def evaluate(
-    predictions: pd.DataFrame,
-    classes: Sequence[str],
-    train_labels: Sequence[str] | None = None,
-    resamples: int = 1000,
-    seed: int = 0,
+    predictions: pd.DataFrame, classes: Sequence[str], train_labels: Sequence[str] | None = None
 ) -> dict:
     """The metrics of one run, ready for metrics.json.
 
     Rows of probabilities are scaled to sum to 1, which matters to models trained with one
     sigmoid per class. What is undefined is left out: the ROC-AUC when a class has no test image,
     the recall of a class without test images, the precision of one that is never predicted.
-    Balanced accuracy and macro-F1 average over the classes that occur, as in scikit-learn.
-    A bootstrap interval always contains its value; the expected calibration error needs that,
-    because resampling biases it upwards.
+    Balanced accuracy averages over the classes that occur, macro-F1 over those that occur or are
+    answered, as in scikit-learn.
 
     Args:
         predictions: n rows in the format of `predictions_frame`.
         classes: K class names, sorted.
         train_labels: if given, the majority floor answers their most common class, and not the
             most common class of the test set.
-        resamples: bootstrap draws. Where n × K exceeds 200,000 the ROC-AUC uses fewer, so that
-            n × K × draws stays within 2e8, but never fewer than 100.
-        seed: of the draws.
 
     Raises:
         HeadstartError: no rows, a label or column that does not fit `classes`, or values that
             are not probabilities.
     """
-    y, predicted, probabilities = _arrays(predictions, classes)
-    n, k = probabilities.shape
-    confusion = sk.confusion_matrix(y, predicted, labels=range(k))
-    metrics = {"accuracy": _proportion(np.trace(confusion), n)}
-    points = _points(y, predicted, probabilities)
-    draws = _draws(_statistics(y, predicted, probabilities), list(points), n, k, resamples, seed)
-    for name, value in points.items():
-        metrics[name] = _interval(value, draws[name])
+    given = answers(predictions, classes)
+    n, k = given.probabilities.shape
+    confusion = sk.confusion_matrix(given.labels, given.predicted, labels=range(k))
+    scored = {name: _metric(name, given) for name in metrics.SCORES}
+    found = {name: metric for name, metric in scored.items() if metric}
+    right, confidence = metrics.accuracy(given), given.probabilities.max(axis=1)
+    found["ece"] = {"value": expected_calibration_error(right, confidence)}
     for top in (3, 5):
         if k > top:
-            hits = sk.top_k_accuracy_score(
-                y, probabilities, k=top, labels=range(k), normalize=False
-            )
-            metrics[f"top_{top}"] = _proportion(hits, n)
+            found[f"top_{top}"] = _proportion((_ranks(given) < top).sum(), n)
+    majority = _majority_class(predictions["label"], train_labels)
     return {
         "n_test": n,
-        "metrics": metrics,
-        "majority_floor": _majority_floor(predictions["label"], train_labels),
+        "metrics": found,
+        "majority_class": majority,
+        "majority_floor": float((predictions["label"] == majority).mean()),
         "per_class": {name: _per_class(confusion, i) for i, name in enumerate(classes)},
         "confusion": confusion.tolist(),
         "classes": list(classes),
     }
+
+
+def answers(predictions: pd.DataFrame, classes: Sequence[str]) -> metrics.Answers:
+    """Predictions in the format of `predictions_frame` as numbers, rows scaled to sum to 1.
+
+    Raises:
+        HeadstartError: as `evaluate`.
+    """
+    columns = [column for column in predictions.columns if column.startswith(_PREFIX)]
+    if columns != [f"{_PREFIX}{name}" for name in classes]:
+        raise HeadstartError(
+            f"predictions: the columns {', '.join(columns) or '(none)'} do not match the classes "
+            f"{', '.join(classes)}; rerun evaluate with the classes of this split"
+        )
+    if predictions.empty:
+        raise HeadstartError("predictions: no test images; enlarge dataset.split.test")
+    codes = {}
+    for column in ("label", "predicted"):
+        codes[column] = pd.Index(classes).get_indexer(pd.Index(predictions[column]))
+        unknown = predictions[column][codes[column] < 0]
+        if len(unknown):
+            raise HeadstartError(
+                f"predictions: {column} {unknown.iloc[0]!r} is none of the classes "
+                f"{', '.join(classes)}; rerun evaluate with the classes of this split"
+            )
+    probabilities = predictions[columns].to_numpy(dtype=np.float64)
+    _check_probabilities(probabilities)
+    totals = probabilities.sum(axis=1, keepdims=True)
+    return metrics.Answers(codes["label"], codes["predicted"], probabilities / totals)
 
 
 def expected_calibration_error(correct: np.ndarray, confidence: np.ndarray) -> float:
@@ -123,121 +144,22 @@ def _check_probabilities(probabilities: np.ndarray) -> None:
         )
 
 
-def _arrays(
-    predictions: pd.DataFrame, classes: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """True and predicted class indices, int (n,), and probabilities, float64 (n, K)."""
-    columns = [column for column in predictions.columns if column.startswith(_PREFIX)]
-    if columns != [f"{_PREFIX}{name}" for name in classes]:
-        raise HeadstartError(
-            f"predictions: the columns {', '.join(columns) or '(none)'} do not match the classes "
-            f"{', '.join(classes)}; rerun evaluate with the classes of this split"
-        )
-    if predictions.empty:
-        raise HeadstartError("predictions: no test images; enlarge dataset.split.test")
-    codes = {}
-    for column in ("label", "predicted"):
-        codes[column] = pd.Index(classes).get_indexer(pd.Index(predictions[column]))
-        unknown = predictions[column][codes[column] < 0]
-        if len(unknown):
-            raise HeadstartError(
-                f"predictions: {column} {unknown.iloc[0]!r} is none of the classes "
-                f"{', '.join(classes)}; rerun evaluate with the classes of this split"
-            )
-    probabilities = predictions[columns].to_numpy(dtype=np.float64)
-    _check_probabilities(probabilities)
-    totals = probabilities.sum(axis=1, keepdims=True)
-    return codes["label"], codes["predicted"], probabilities / totals
+def _metric(name: str, answers: metrics.Answers) -> dict[str, float] | None:
+    """Value and interval of one run's metric; None where it is not defined."""
+    scores = metrics.SCORES[name](answers)
+    if np.isnan(scores).any():
+        return None
+    quantum = metrics.quantum(name, answers.labels)
+    run = Scores(((0, 0),), scores[None])
+    study = Study(("",) * len(scores), {("", 1.0): run}, metric=name, quantum=quantum)
+    mean = inference.mean(study, ("", 1.0))
+    return {"value": mean.value, "low": mean.low, "high": mean.high}
 
 
-def _points(y: np.ndarray, predicted: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    """The metrics that get bootstrap intervals, on the test set as it is."""
-    k = probabilities.shape[1]
-    present = np.unique(y)
-    points = {
-        "balanced_accuracy": sk.recall_score(y, predicted, labels=present, average="macro"),
-        "macro_f1": sk.f1_score(y, predicted, average="macro", zero_division=0),
-        "log_loss": sk.log_loss(y, probabilities, labels=range(k)) if k > 1 else 0.0,
-        "ece": expected_calibration_error(y == predicted, probabilities.max(axis=1)),
-    }
-    if len(present) == k == 2:
-        points["roc_auc"] = sk.roc_auc_score(y, probabilities[:, 1])
-    elif len(present) == k > 2:
-        points["roc_auc"] = sk.roc_auc_score(y, probabilities, multi_class="ovr")
-    return points
-
-
-Statistic = Callable[[np.ndarray], float]
-
-
-def _statistics(
-    y: np.ndarray, predicted: np.ndarray, probabilities: np.ndarray
-) -> dict[str, Statistic]:
-    """The same metrics as functions of how often each image was drawn, fast for the bootstrap.
-
-    Each takes float counts (n,) and may return nan where the draw leaves it undefined.
-    """
-    n, k = probabilities.shape
-    cells = y * k + predicted
-    losses = -np.log(np.clip(probabilities[np.arange(n), y], np.finfo(float).eps, 1))
-    confidence = probabilities.max(axis=1)
-    bins, gaps = _bins(confidence), (y == predicted) - confidence
-    scored = [1] if k == 2 else range(k)
-    areas = [_area(y == c, probabilities[:, c]) for c in scored]
-
-    def totals(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        confusion = np.bincount(cells, counts, minlength=k * k).reshape(k, k)
-        return confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
-
-    def balanced_accuracy(counts: np.ndarray) -> float:
-        hits, support, _ = totals(counts)
-        return float(np.mean(hits[support > 0] / support[support > 0]))
-
-    def macro_f1(counts: np.ndarray) -> float:
-        hits, support, answers = totals(counts)
-        both = support + answers
-        return float(np.mean(2 * hits[both > 0] / both[both > 0]))
-
-    return {
-        "balanced_accuracy": balanced_accuracy,
-        "macro_f1": macro_f1,
-        "log_loss": lambda counts: float(counts @ losses / counts.sum()),
-        "ece": lambda counts: float(np.abs(np.bincount(bins, counts * gaps)).sum() / counts.sum()),
-        "roc_auc": lambda counts: float(np.mean([area(counts) for area in areas])),
-    }
-
-
-def _draws(
-    statistics: dict[str, Statistic], names: list[str], n: int, k: int, resamples: int, seed: int
-) -> dict[str, np.ndarray]:
-    """Each named statistic on resampled test sets, the same draws for all."""
-    limits = dict.fromkeys(names, resamples)
-    if "roc_auc" in limits:
-        limits["roc_auc"] = min(resamples, max(100, _AUC_BUDGET // (n * k)))
-    draws: dict[str, list[float]] = {name: [] for name in names}
-    rng = np.random.default_rng(seed)
-    for draw in range(resamples):
-        counts = np.bincount(rng.integers(n, size=n), minlength=n).astype(float)
-        for name in names:
-            if draw < limits[name]:
-                draws[name].append(statistics[name](counts))
-    return {name: np.array(values) for name, values in draws.items()}
-
-
-def _area(positive: np.ndarray, scores: np.ndarray) -> Statistic:
-    """The area under the ROC curve as a function of counts: the Mann-Whitney statistic.
-
-    The scores are ranked once, so that a draw costs no sorting.
-    """
-    distinct, ranks = np.unique(scores, return_inverse=True)
-
-    def area(counts: np.ndarray) -> float:
-        wins = np.bincount(ranks[positive], counts[positive], minlength=len(distinct))
-        losses = np.bincount(ranks[~positive], counts[~positive], minlength=len(distinct))
-        pairs = wins.sum() * losses.sum()
-        return float(wins @ (np.cumsum(losses) - losses / 2) / pairs) if pairs else float("nan")
-
-    return area
+def _ranks(answers: metrics.Answers) -> np.ndarray:
+    """How many classes come before the label, int (n,); among equals the first class does."""
+    order = np.argsort(-answers.probabilities, axis=1, kind="stable")
+    return (order == answers.labels[:, None]).argmax(axis=1)
 
 
 def _bins(confidence: np.ndarray) -> np.ndarray:
@@ -247,12 +169,6 @@ def _bins(confidence: np.ndarray) -> np.ndarray:
 def _proportion(hits: float, total: int) -> dict[str, float]:
     low, high = wilson(int(hits), int(total))
     return {"value": float(hits / total), "low": low, "high": high}
-
-
-def _interval(value: float, draws: np.ndarray) -> dict[str, float]:
-    value, defined = float(value), draws[np.isfinite(draws)]
-    low, high = percentile_interval(defined) if len(defined) else (value, value)
-    return {"value": value, "low": min(low, value), "high": max(high, value)}
 
 
 def _per_class(confusion: np.ndarray, index: int) -> dict:
@@ -266,7 +182,7 @@ def _per_class(confusion: np.ndarray, index: int) -> dict:
     return entry
 
 
-def _majority_floor(labels: pd.Series, train_labels: Sequence[str] | None) -> float:
-    """Accuracy of always answering the most common class, the first by name among equals."""
+def _majority_class(labels: pd.Series, train_labels: Sequence[str] | None) -> str:
+    """The most common class, the first by name among equals."""
     reference = labels if train_labels is None else pd.Series(list(train_labels), dtype=object)
-    return float((labels == reference.mode().iloc[0]).mean())
+    return str(reference.mode().iloc[0])

@@ -1,7 +1,6 @@
-"""Estimates of a study: means and differences with their intervals, tests, the Holm correction.
+"""Estimates of a study: means and differences with the components of their uncertainty.
 
-Every estimate takes the draws of one `Resampled`, so that all strategies share them; methods and
-sources stand in `headstart.verdict.statistics`.
+Methods and sources stand in `headstart.verdict.components` and `headstart.verdict.statistics`.
 """
 
 import itertools
@@ -10,51 +9,22 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from headstart.verdict.scores import Key, Run, Scores, Study
-from headstart.verdict.statistics import (
-    bootstrap_mean,
-    bootstrap_p,
-    holm,
-    image_bootstrap,
-    is_binary,
-    mcnemar,
-    mean_interval,
-    percentile_interval,
-    wilson,
+from headstart.verdict.components import (
+    Components,
+    discordance_variance,
+    image_scores,
+    quantile,
+    seed_components,
 )
+from headstart.verdict.scores import Key, Run, Scores, Study
+from headstart.verdict.statistics import CONFIDENCE, is_binary, mcnemar, wilson
 
-SIGNIFICANCE = 0.05
-
-
-@dataclass(frozen=True)
-class Draws:
-    """The runs of one cell under resampled groups of images.
-
-    Attributes:
-        metrics: float (resamples, runs), nan where a draw holds none of a run's images.
-        shares: float (resamples, runs), the share of the drawn images that each run tests.
-    """
-
-    metrics: np.ndarray
-    shares: np.ndarray
-
-
-@dataclass(frozen=True)
-class Resampled:
-    """A study and the draws of its cells, the same groups of images for all of them.
-
-    Attributes:
-        seed: of the draws, of images and of seeds.
-    """
-
-    study: Study
-    draws: dict[Key, Draws]
-    seed: int
+ALPHA = 1 - CONFIDENCE
 
 
 @dataclass(frozen=True)
 class Mean:
-    """The mean metric of a cell over its runs, with its 95 % interval.
+    """The mean metric of a cell over its runs, with its 95 % interval; losses without their minus.
 
     Attributes:
         wilson: the interval of each run's proportion, in the order of the runs; empty unless the
@@ -80,96 +50,129 @@ class McNemar:
 
 @dataclass(frozen=True)
 class Difference:
-    """The mean metric of cell a minus that of cell b, with its 95 % interval.
+    """The mean metric of cell a minus that of cell b; both over all their runs.
 
     Attributes:
-        p: of "no difference", from the resampled.
-        p_holm: p adjusted for all pairs compared; p itself where this is the only one.
+        components: of its uncertainty.
+        about_models: whether one of the two is a single trained model, so that nothing is said of
+            how its strategy would fare with another seed.
         mcnemar: a test per run that both have; empty unless the scores are right-or-wrong.
     """
 
     a: Key
     b: Key
-    value: float
-    low: float
-    high: float
-    p: float
-    p_holm: float
+    components: Components
+    about_models: bool
     mcnemar: tuple[McNemar, ...]
 
     @property
-    def distinguishable(self) -> bool:
-        """Whether the adjusted p is below 0.05 and the interval excludes 0."""
-        return self.p_holm < SIGNIFICANCE and (self.low > 0 or self.high < 0)
+    def value(self) -> float:
+        return self.components.value
 
 
-def resample(study: Study, resamples: int = 10_000, seed: int = 0) -> Resampled:
-    """Draw the groups of images that all estimates of a study share."""
-    values = np.vstack([cell.values for cell in study.cells.values()])
-    rows = np.vstack([values, ~np.isnan(values)])
-    drawn = image_bootstrap(rows, resamples, seed, study.groups)
-    ends = np.cumsum([len(cell.runs) for cell in study.cells.values()])
-    metrics = np.split(drawn[:, : len(values)], ends[:-1], axis=1)
-    shares = np.split(drawn[:, len(values) :], ends[:-1], axis=1)
-    draws = map(Draws, metrics, shares)
-    return Resampled(study, dict(zip(study.cells, draws, strict=True)), seed)
+def mean(study: Study, key: Key) -> Mean:
+    """The mean of one cell over the images and runs that it has.
 
-
-def mean(resampled: Resampled, key: Key) -> Mean:
-    """The mean of one cell over the images and runs that it has."""
-    cell = resampled.study.cells[key]
-    draws = _mean_draws(resampled, key)
-    low, high = mean_interval(cell.values, draws, resampled.study.groups)
+    Wilson's form for what lies between 0 and 1, with the number of independent images that would
+    leave the mean as uncertain as its components do, at most one or two for each image: one for
+    a single model, two for several seeds.
+    """
+    cell = study.cells[key]
+    rows = cell.replicates
+    scores = _clusters(study, [rows])[0]
+    value, n = float(scores.mean()), len(scores)
+    seeds = seed_components(rows, study.groups, study.overlap)
+    found = Components(value, n, float(scores.var(ddof=0 if study.bounded else 1)) / n, seeds)
     proportions = tuple(_proportions(cell)) if is_binary(cell.values) else ()
-    return Mean(key, float(np.nanmean(cell.values)), low, high, proportions)
+    if not study.bounded:
+        low, high = found.interval(ALPHA)
+        return Mean(key, -value, -high, -low, proportions)
+    low, high = _wilson_form(found, n * min(len(rows), 2) / study.quantum)
+    return Mean(key, value, low, high, proportions)
 
 
 def ranked(study: Study, fraction: float) -> list[Key]:
     """The cells of one fraction, the best mean first; equals stay in the order of the study."""
     keys = [key for key in study.cells if key[1] == fraction]
-    return sorted(keys, key=lambda key: -np.nanmean(study.cells[key].values))
+    return sorted(keys, key=lambda key: -np.nanmean(study.cells[key].replicates))
 
 
-def differences(resampled: Resampled, keys: Sequence[Key]) -> list[Difference]:
-    """Every pair of cells, the earlier one first, their p values adjusted together (Holm)."""
-    pairs = [difference(resampled, a, b) for a, b in itertools.combinations(keys, 2)]
-    adjusted = holm([pair.p for pair in pairs])
-    return [replace(pair, p_holm=p) for pair, p in zip(pairs, adjusted, strict=True)]
+def differences(study: Study, keys: Sequence[Key]) -> list[Difference]:
+    """Every pair of cells, the earlier one first."""
+    return [difference(study, a, b) for a, b in itertools.combinations(keys, 2)]
 
 
-def difference(resampled: Resampled, a: Key, b: Key) -> Difference:
-    """Cell a minus cell b over the runs, pairs of split and seed, that both have.
+def difference(study: Study, a: Key, b: Key) -> Difference:
+    """Cell a minus cell b.
 
-    Where they share none, seeds are drawn independently and only the images stay paired.
+    Where both have the same runs, pairs of split and seed, these are paired. Otherwise, and where
+    one of the two is deterministic, only the images are, and the seeds of each add their own.
     """
-    one, two = resampled.study.cells[a], resampled.study.cells[b]
-    common = sorted(set(one.runs) & set(two.runs))
-    if common:
-        mine, others = one.values[one.rows(common)], two.values[two.rows(common)]
-        draws = _paired_draws(resampled, a, b, common)
+    one, two = study.cells[a], study.cells[b]
+    if set(one.runs) == set(two.runs) and not (one.deterministic or two.deterministic):
+        others = two.values[two.rows(one.runs)]
+        replicates = [replace(one, values=one.values - others).replicates]
     else:
-        mine, others = one.values, two.values
-        draws = _mean_draws(resampled, a, stream=1) - _mean_draws(resampled, b, stream=2)
-    value = float(np.nanmean(mine) - np.nanmean(others))
-    low, high = percentile_interval(draws)
-    p = bootstrap_p(draws)
-    return Difference(a, b, value, low, high, p, p, tuple(_mcnemar(one, two, common)))
+        replicates = [one.replicates, two.replicates]
+    components = _difference_components(study, (one, two), replicates)
+    if study.groups is None and len(one.replicates) == len(two.replicates) == 1:
+        components = _as_cautious_as_mcnemar(components, one.replicates[0], two.replicates[0])
+    tests = tuple(_mcnemar(one, two))
+    return Difference(a, b, components, one.single or two.single, tests)
 
 
-def _mean_draws(resampled: Resampled, key: Key, stream: int = 0) -> np.ndarray:
-    """Draws of a cell's mean, float (resamples,)."""
-    draws, seeds = resampled.draws[key], resampled.study.cells[key].seeds
-    return bootstrap_mean(draws.metrics, resampled.seed, stream, seeds, draws.shares)
+def floor_difference(study: Study, key: Key) -> Components | None:
+    """A cell minus the answer "the most common class" on the same images, if there is one."""
+    if study.majority is None:
+        return None
+    pair = replace(study, cells={key: study.cells[key], ("", key[1]): study.majority})
+    return difference(pair, key, ("", key[1])).components
 
 
-def _paired_draws(resampled: Resampled, a: Key, b: Key, runs: Sequence[Run]) -> np.ndarray:
-    """Draws of the difference of two cells over runs that both have, float (resamples,)."""
-    cells = resampled.study.cells
-    rows, others = cells[a].rows(runs), cells[b].rows(runs)
-    one, two = resampled.draws[a], resampled.draws[b]
-    gaps = one.metrics[:, rows] - two.metrics[:, others]
-    seeds = [seed for _, seed in runs]
-    return bootstrap_mean(gaps, resampled.seed, 0, seeds, one.shares[:, rows])
+def image_means(study: Study, keys: Sequence[Key]) -> np.ndarray:
+    """The mean score of each cluster of images that any of the cells tests, float (cells, G)."""
+    return np.array(_clusters(study, [study.cells[key].replicates for key in keys]))
+
+
+def _clusters(study: Study, replicates: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The mean score of each cluster that any of the cells tests, one float (G,) per cell."""
+    tested = np.any([~np.isnan(rows).all(axis=0) for rows in replicates], axis=0)
+    groups = None if study.groups is None else study.groups[tested]
+    return [image_scores(rows[:, tested], groups) for rows in replicates]
+
+
+def _difference_components(
+    study: Study, cells: tuple[Scores, Scores], replicates: Sequence[np.ndarray]
+) -> Components:
+    """Components of a difference from the rows of paired seeds, or from those of either cell."""
+    one, two = _clusters(study, [cell.replicates for cell in cells])
+    scores = one - two
+    seeds = [seed_components(rows, study.groups, study.overlap) for rows in replicates]
+    return Components(
+        float(scores.mean()),
+        len(scores),
+        discordance_variance(scores, study.quantum),
+        tuple(itertools.chain.from_iterable(seeds)),
+    )
+
+
+def _as_cautious_as_mcnemar(components: Components, a: np.ndarray, b: np.ndarray) -> Components:
+    """The images' variance raised until the interval agrees with the exact test of two models."""
+    if not (is_binary(a) and is_binary(b)):
+        return components
+    _, _, p = mcnemar(a == 1, b == 1)
+    if p >= 1 or components.p(components.value) >= p:
+        return components
+    error = components.value / quantile(p, components.clusters - 1)
+    return replace(components, images=error**2)
+
+
+def _wilson_form(mean: Components, most: float) -> tuple[float, float]:
+    """Wilson's interval with an effective number of images, at most `most`."""
+    binomial = max(mean.value * (1 - mean.value), 0.0)
+    square = (mean.half_width(ALPHA) / quantile(ALPHA, mean.clusters - 1)) ** 2
+    effective = min(binomial / square, most) if square > 0 else most
+    return wilson(mean.value * effective, effective)
 
 
 def _proportions(cell: Scores) -> Iterable[tuple[float, float]]:
@@ -178,12 +181,31 @@ def _proportions(cell: Scores) -> Iterable[tuple[float, float]]:
         yield wilson(int(scores.sum()), len(scores))
 
 
-def _mcnemar(one: Scores, two: Scores, runs: Sequence[Run]) -> Iterable[McNemar]:
-    """A test per run, if the scores are right-or-wrong.
+def _mcnemar(one: Scores, two: Scores) -> Iterable[McNemar]:
+    """A test per run that both have, if the scores are right-or-wrong.
 
-    An image that a run does not test is wrong for both cells, which the test ignores.
+    A deterministic cell has every run of its splits. An image that a run does not test is wrong
+    for both cells, which the test ignores.
     """
     if not (is_binary(one.values) and is_binary(two.values)):
         return
-    for run, row, other in zip(runs, one.rows(runs), two.rows(runs), strict=True):
-        yield McNemar(run, *mcnemar(one.values[row] == 1, two.values[other] == 1))
+    leading, other = (two, one) if one.deterministic and not two.deterministic else (one, two)
+    seen: set[int] = set()
+    for run in leading.runs:
+        if leading.deterministic and run[0] in seen:
+            continue
+        seen.add(run[0])
+        if (partner := _partner(other, run)) is not None:
+            a, b = leading.values[leading.runs.index(run)], other.values[partner]
+            a, b = (a, b) if leading is one else (b, a)
+            yield McNemar(run, *mcnemar(a == 1, b == 1))
+
+
+def _partner(cell: Scores, run: Run) -> int | None:
+    """The row of the same split and seed, or of any seed where these are all alike."""
+    rows = [
+        row
+        for row, (split, seed) in enumerate(cell.runs)
+        if split == run[0] and (cell.deterministic or seed == run[1])
+    ]
+    return rows[0] if rows else None

@@ -1,7 +1,8 @@
 """Run folders enter; their records and predictions leave, and a study of them."""
 
+import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
@@ -10,9 +11,8 @@ import numpy as np
 import pandas as pd
 
 from headstart import HeadstartError
-from headstart.verdict.scores import Key, Run, Scores, Study
-
-Score = Callable[[pd.DataFrame], np.ndarray]
+from headstart.verdict import evaluation, metrics
+from headstart.verdict.scores import Key, Scores, Study
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,14 @@ class Result:
         run: content of run.json.
         metrics: content of metrics.json.
         predictions: columns label and predicted, indexed by image id and sorted by it.
+        fingerprint: hash of the probabilities of all test images.
     """
 
     folder: Path
     run: dict
     metrics: dict
     predictions: pd.DataFrame
+    fingerprint: str
 
     @property
     def key(self) -> Key:
@@ -53,43 +55,37 @@ def read(folders: Sequence[Path]) -> list[Result]:
     """
     if not folders:
         raise HeadstartError("no runs to compare; train and evaluate at least one")
-    results = [
-        Result(
-            folder,
-            _json(folder / "run.json"),
-            _json(folder / "metrics.json"),
-            _predictions(folder / "predictions.parquet"),
-        )
-        for folder in folders
-    ]
+    results = [_result(folder) for folder in folders]
     _check_each_once(results)
     _check_same_images(results)
     return results
 
 
-def right_or_wrong(predictions: pd.DataFrame) -> np.ndarray:
-    """The score of accuracy, float (n,): 1.0 where the answer is the label, else 0.0."""
-    return (predictions["label"] == predictions["predicted"]).to_numpy(dtype=float)
-
-
-def study(results: Sequence[Result], score: Score = right_or_wrong) -> Study:
+def study(results: Sequence[Result], metric: str = "accuracy") -> Study:
     """Every run's scores, aligned by image id.
+
+    What a seed predicted on its folds is scored together, as one test of all images.
 
     Args:
         results: from `read`, at least one.
-        score: from a run's predictions to float (n,), one score per row.
+        metric: a key of `headstart.verdict.metrics.SCORES`.
+
+    Raises:
+        HeadstartError: the metric is not defined on these test images.
     """
     images = reduce(pd.Index.union, (result.predictions.index for result in results))
-    rows: dict[Key, dict[Run, np.ndarray]] = {}
+    cells: dict[Key, list[Result]] = {}
     for result in results:
-        row = np.full(len(images), np.nan)
-        row[images.get_indexer(result.predictions.index)] = score(result.predictions)
-        rows.setdefault(result.key, {})[result.split, result.seed] = row
-    cells = {
-        key: Scores(tuple(sorted(runs)), np.array([runs[run] for run in sorted(runs)]))
-        for key, runs in rows.items()
-    }
-    return Study(tuple(images), cells, _majority_floor(results))
+        cells.setdefault(result.key, []).append(result)
+    return Study(
+        tuple(images),
+        {key: _cell(runs, images, metric) for key, runs in cells.items()},
+        _majority_floor(results),
+        _majority(results, images, metric),
+        metric=metric,
+        quantum=metrics.quantum(metric, _labels(results, images)),
+        overlap=_overlap(results),
+    )
 
 
 def grouped(study: Study, groups: pd.Series) -> Study:
@@ -130,10 +126,88 @@ def _check_same_images(results: Sequence[Result]) -> None:
             )
 
 
+def _cell(results: Sequence[Result], images: pd.Index, metric: str) -> Scores:
+    ordered = sorted(results, key=lambda result: (result.split, result.seed))
+    values = np.full((len(ordered), len(images)), np.nan)
+    for seed in {result.seed for result in ordered}:
+        rows = [row for row, result in enumerate(ordered) if result.seed == seed]
+        whole = _scores([ordered[row] for row in rows], metric)
+        for row, scores in zip(rows, whole, strict=True):
+            values[row, images.get_indexer(ordered[row].predictions.index)] = scores
+    runs = tuple((result.split, result.seed) for result in ordered)
+    return Scores(runs, values, _deterministic(ordered))
+
+
+def _scores(folds: Sequence[Result], metric: str) -> list[np.ndarray]:
+    """The scores of one seed's runs, each float (n,), from all of them together."""
+    answers = [_answers(result, metric) for result in folds]
+    pooled = metrics.Answers(
+        np.concatenate([one.labels for one in answers]),
+        np.concatenate([one.predicted for one in answers]),
+        np.concatenate([one.probabilities for one in answers]),
+    )
+    scores = metrics.SCORES[metric](pooled)
+    if np.isnan(scores).any():
+        raise HeadstartError(
+            f"verdict.metric {metric} is not defined where a class has no test image; choose "
+            "another, or enlarge dataset.split.test"
+        )
+    return np.split(scores, np.cumsum([len(one.labels) for one in answers])[:-1])
+
+
+def _answers(result: Result, metric: str) -> metrics.Answers:
+    classes = result.metrics["classes"]
+    if metric in metrics.OF_PROBABILITIES:
+        frame = pd.read_parquet(result.folder / "predictions.parquet").set_index("id")
+        return evaluation.answers(frame.loc[result.predictions.index], classes)
+    names = pd.Index(classes)
+    labels, predicted = (names.get_indexer(result.predictions[c]) for c in ("label", "predicted"))
+    return metrics.Answers(labels, predicted, np.empty((0, len(classes))))
+
+
+def _deterministic(results: Sequence[Result]) -> bool:
+    """Whether there are several seeds on every split, and all give the same probabilities there."""
+    splits = {result.split for result in results}
+    fingerprints = [[r.fingerprint for r in results if r.split == split] for split in splits]
+    return all(len(found) > 1 and len(set(found)) == 1 for found in fingerprints)
+
+
+def _majority(results: Sequence[Result], images: pd.Index, metric: str) -> Scores | None:
+    """The answer "the most common class" on each split; None for a metric of probabilities."""
+    if metric in metrics.OF_PROBABILITIES:
+        return None
+    firsts = {result.split: result for result in reversed(results)}
+    floor = [
+        replace(
+            first,
+            run=first.run | {"seed": 0},
+            predictions=first.predictions.assign(predicted=first.metrics["majority_class"]),
+        )
+        for first in firsts.values()
+    ]
+    return replace(_cell(floor, images, metric), deterministic=True)
+
+
 def _majority_floor(results: Sequence[Result]) -> float:
     """The highest floor of the runs at the largest fraction."""
     largest = max(result.key[1] for result in results)
     return max(r.metrics["majority_floor"] for r in results if r.key[1] == largest)
+
+
+def _labels(results: Sequence[Result], images: pd.Index) -> np.ndarray:
+    """Class indices of all test images, int (n,)."""
+    codes = np.zeros(len(images), dtype=int)
+    for result in results:
+        rows = images.get_indexer(result.predictions.index)
+        codes[rows] = _answers(result, "accuracy").labels
+    return codes
+
+
+def _overlap(results: Sequence[Result]) -> float:
+    """Test images per training image at the largest fraction, the most of any run."""
+    largest = max(result.key[1] for result in results)
+    whole = [result for result in results if result.key[1] == largest]
+    return max(len(result.predictions) / result.run["n_train"] for result in whole)
 
 
 def _json(path: Path) -> dict:
@@ -143,10 +217,13 @@ def _json(path: Path) -> dict:
         raise HeadstartError(f"{path}: missing; train and evaluate this run first") from None
 
 
-def _predictions(path: Path) -> pd.DataFrame:
-    """Columns label and predicted, indexed by id and sorted by it."""
+def _result(folder: Path) -> Result:
+    run, scores = _json(folder / "run.json"), _json(folder / "metrics.json")
+    path = folder / "predictions.parquet"
     try:
-        frame = pd.read_parquet(path, columns=["id", "label", "predicted"])
+        frame = pd.read_parquet(path).set_index("id").sort_index()
     except FileNotFoundError:
         raise HeadstartError(f"{path}: missing; evaluate this run first") from None
-    return frame.set_index("id").sort_index()
+    probabilities = frame.drop(columns=["label", "predicted"]).to_numpy()
+    fingerprint = hashlib.sha256(probabilities.tobytes()).hexdigest()
+    return Result(folder, run, scores, frame[["label", "predicted"]], fingerprint)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headstart.verdict.metrics import LOSSES
+
 Key = tuple[str, float]
 Run = tuple[int, int]
 
@@ -22,10 +24,13 @@ class Scores:
         runs: the split and the seed of each run.
         values: float (runs, n), a row per run and a column per image of the study; nan where the
             image is not among the run's test images, because another split tests it.
+        deterministic: whether every seed gives the same model on a split, so that all its runs
+            there count as one.
     """
 
     runs: tuple[Run, ...]
     values: np.ndarray
+    deterministic: bool = False
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -37,9 +42,31 @@ class Scores:
         """The split of each run."""
         return tuple(split for split, _ in self.runs)
 
+    @property
+    def replicates(self) -> np.ndarray:
+        """A row per seed, float (S, n): what it answers on all its splits together.
+
+        The folds of a seed test different images and pool to one row. Deterministic runs make a
+        single row.
+        """
+        seeds = np.zeros(len(self.runs)) if self.deterministic else np.array(self.seeds)
+        return np.array([_mean(self.values[seeds == seed]) for seed in np.unique(seeds)])
+
+    @property
+    def single(self) -> bool:
+        """Whether one trained model is all there is to speak for the strategy."""
+        return not self.deterministic and len(set(self.seeds)) == 1
+
     def rows(self, runs: Sequence[Run]) -> list[int]:
         """The row of each of these runs."""
         return [self.runs.index(run) for run in runs]
+
+
+def _mean(rows: np.ndarray) -> np.ndarray:
+    """Means of the columns, float (n,), nan where no row has a number."""
+    counts = (~np.isnan(rows)).sum(axis=0)
+    sums = np.nansum(rows, axis=0)
+    return np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
 
 
 @dataclass(frozen=True)
@@ -49,9 +76,14 @@ class Study:
     Attributes:
         images: n image ids, the columns of every cell.
         cells: the scores by (strategy, fraction), in the order of the strategies.
-        majority_floor: the metric of always answering the most common class.
+        majority_floor: the accuracy of always answering the most common class.
+        majority: the scores of that answer; None where the metric makes nothing of it.
         groups: int (n,), the group of each image; images of one group are alike, such as
-            photographs of one patient, and are drawn together. None: every image stands alone.
+            photographs of one patient, and count together. None: every image stands alone.
+        metric: what the scores average to.
+        quantum: mean square of what one image answered otherwise moves its score by: 1 for right
+            or wrong, 0 for scores that are continuous.
+        overlap: test images per training image, where splits are drawn anew for each seed.
 
     Raises:
         ValueError: two runs of one split test different images.
@@ -59,8 +91,12 @@ class Study:
 
     images: tuple[str, ...]
     cells: dict[Key, Scores]
-    majority_floor: float
+    majority_floor: float = 0.0
+    majority: Scores | None = None
     groups: np.ndarray | None = None
+    metric: str = "accuracy"
+    quantum: float = 1.0
+    overlap: float = 0.0
 
     def __post_init__(self) -> None:
         tested: dict[int, np.ndarray] = {}
@@ -76,3 +112,8 @@ class Study:
     @property
     def largest_fraction(self) -> float:
         return max(fraction for _, fraction in self.cells)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the metric lies between 0 and 1 and is best at 1."""
+        return self.metric not in LOSSES

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from headstart.verdict.inference import Resampled, mean
+from headstart.verdict.inference import mean
 from headstart.verdict.reading import Result
+from headstart.verdict.scores import Study
 
 _METRICS = ["accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece"]
 RUN_COLUMNS = [
@@ -55,7 +56,13 @@ def _device_seconds(run: dict) -> float:
     return sum(run[part] for part in parts)
 
 
-def summary_table(runs: pd.DataFrame, resampled: Resampled) -> pd.DataFrame:
+def seconds(runs: pd.DataFrame) -> dict[str, float]:
+    """What a run of each strategy costs on average, in device seconds, by the strategy's name."""
+    spent = runs["device_seconds"].groupby(runs["strategy"])
+    return {str(name): float(mean) for name, mean in spent.mean().items()}
+
+
+def summary_table(runs: pd.DataFrame, study: Study) -> pd.DataFrame:
     """One row per strategy and fraction, the columns of summary.csv.
 
     Accuracy is the mean over all images and runs; the other metrics and times are means over
@@ -64,12 +71,12 @@ def summary_table(runs: pd.DataFrame, resampled: Resampled) -> pd.DataFrame:
 
     Args:
         runs: from `runs_table`.
-        resampled: the right-or-wrong scores of the same runs.
+        study: the right-or-wrong scores of the same runs.
     """
     rows = []
     for (strategy, fraction), group in runs.groupby(["strategy", "fraction"], sort=False):
         key = (str(strategy), float(str(fraction)))
-        accuracy = mean(resampled, key)
+        accuracy = mean(study, key)
         costs = ["device_seconds", "train_seconds", "feature_seconds", "images_per_second"]
         means = group[[*_METRICS, *costs]].mean()
         rows.append(
@@ -81,7 +88,7 @@ def summary_table(runs: pd.DataFrame, resampled: Resampled) -> pd.DataFrame:
                 "trials": group["trials"].max(),
                 "splits": group["split"].nunique(),
                 "seeds": group["seed"].nunique(),
-                "n_test": resampled.study.tested(key),
+                "n_test": study.tested(key),
                 "accuracy": accuracy.value,
                 "accuracy_low": accuracy.low,
                 "accuracy_high": accuracy.high,

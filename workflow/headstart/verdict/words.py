@@ -1,163 +1,188 @@
-"""The verdict in words and as a table, for people."""
-
-import json
-import textwrap
-from pathlib import Path
+"""The verdict in words for people."""
 
 import pandas as pd
 
-TABLE_WIDTH = 100
+from headstart.verdict.phrases import (
+    article,
+    between,
+    duration,
+    joined,
+    margin,
+    p_value,
+    percent,
+    points,
+    replicates,
+    rounded,
+    times,
+    writer,
+)
+from headstart.verdict.tables import seconds
+
+_RELATIONS = {
+    "better": "better than",
+    "as good": "as good as",
+    "undecided": "undecided against",
+}
+#: Points of optimism from which it is told.
+_WORTH_TELLING = 0.1
 #: Share of the leader's gain over the majority from which shortcuts are worth a warning.
 _NEAR = 0.5
 
 
 def statement(verdict: dict, runs: pd.DataFrame) -> str:
-    """The verdict in plain English: a sentence on who leads, and one of remarks where needed.
+    """The verdict in plain English: who leads and what is shown of the others, what to take, and
+    remarks where they are needed.
 
     Args:
         verdict: as in verdict.json, but for the statement itself.
         runs: the runs compared, columns strategy, device_seconds and device.
     """
-    remarks = [_floor(verdict), _cost(verdict, runs), _shortcut(verdict), _single_seed(verdict)]
-    second = "; ".join(remark for remark in remarks if remark)
-    return f"{_lead(verdict)} {second[0].upper()}{second[1:]}." if second else _lead(verdict)
-
-
-def closing_lines(results: Path) -> str:
-    """What a finished experiment leaves on the terminal: table, verdict, where to look."""
-    verdict = json.loads((results / "comparison" / "verdict.json").read_text())
-    summary = pd.read_csv(results / "comparison" / "summary.csv")
-    return "\n".join(
-        [
-            "",
-            verdict_table(verdict, summary),
-            "",
-            *textwrap.wrap(f"Verdict: {verdict['statement']}", TABLE_WIDTH),
-            "",
-            f"Report:    {results / 'report.html'}",
-            "MLflow UI: headstart ui",
-        ]
-    )
-
-
-def verdict_table(verdict: dict, summary: pd.DataFrame) -> str:
-    """The strategies, best first, as an aligned plain-text table of at most 100 columns.
-
-    Args:
-        verdict: as in verdict.json.
-        summary: as in summary.csv.
-    """
-    trained = "seeds" if verdict["n_splits"] == 1 else "runs"
-    rows = [
-        ("strategy", "accuracy", "95 % interval", trained, "device time", "trainable parameters")
-    ]
-    at_fraction = summary[summary["fraction"] == verdict["fraction"]].set_index("strategy")
-    for entry in verdict["strategies"]:
-        row = at_fraction.loc[entry["strategy"]]
-        rows.append(
-            (
-                entry["strategy"],
-                f"{_percent(entry['accuracy'])} %",
-                f"{_percent(entry['low'])} to {_percent(entry['high'])} %",
-                str(entry["seeds"] if verdict["n_splits"] == 1 else entry["runs"]),
-                duration(row["device_seconds"]),
-                f"{int(row['trainable_parameters']):,}",
-            )
-        )
-    widths = [max(len(text) for text in column) for column in zip(*rows, strict=True)]
-    gaps = 2 * (len(widths) - 1)
-    widths[0] = min(widths[0], TABLE_WIDTH - gaps - sum(widths[1:]))
-    lines = []
-    for name, *cells in rows:
-        if len(name) > widths[0]:
-            name = name[: widths[0] - 1] + "…"
-        right = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
-        lines.append("  ".join([name.ljust(widths[0]), *right]))
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(lines)
-
-
-def duration(seconds: float) -> str:
-    """`8.2 s`, `3 min 05 s` or `2 h 07 min`."""
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    remarks = [_floor(verdict), _shortcut(verdict), _optimism(verdict), _single_models(verdict)]
+    joint = "; ".join(remark for remark in remarks if remark)
+    sentences = [_advice(verdict, runs), *_learning(verdict), joint]
+    said = [f"{text[0].upper()}{text[1:]}." for text in sentences if text]
+    return " ".join([_lead(verdict), *said])
 
 
 def _lead(verdict: dict) -> str:
-    best = verdict["strategies"][0]
+    best, write = verdict["strategies"][0], writer(verdict)
     images = f"{verdict['n_test']:,} test images"
-    accuracy = (
-        f"{'a mean' if best['runs'] > 1 else 'an'} accuracy of {_percent(best['accuracy'])} % "
-        f"(95 % interval {_percent(best['low'])} to {_percent(best['high'])} %, "
-        f"{replicates(best)})"
+    mean = (
+        f"{'a mean' if best['runs'] > 1 else article(verdict['metric_name'])} "
+        f"{verdict['metric_name']} of {write(best['mean'])} "
+        f"(95 % interval {between(write, best)}, {replicates(best)})"
     )
     if len(verdict["strategies"]) == 1:
-        return f"{best['strategy']}, the only strategy, reaches {accuracy} on {images}."
+        return f"{best['strategy']}, the only strategy, reaches {mean} on {images}."
     against = [pair for pair in verdict["comparisons"] if pair["a"] == best["strategy"]]
-    clear = [_against(pair) for pair in against if pair["distinguishable"]]
-    level = [_against(pair) for pair in against if not pair["distinguishable"]]
-    if not level:
-        relation = f"distinguishable on {images} from {_joined(clear)}"
-    else:
-        relation = f"not distinguishable on {images} from {_joined(level)}"
-        relation += f", but distinguishable from {_joined(clear)}" if clear else ""
-    return f"{best['strategy']} leads with {accuracy}: {relation}."
-
-
-def replicates(entry: dict) -> str:
-    """How often a strategy was trained: 3 seeds; 5 splits × 2 seeds; 3 seeds, a split each."""
-    seeds = f"{entry['seeds']} seed{'' if entry['seeds'] == 1 else 's'}"
-    if entry["splits"] == 1:
-        return seeds
-    crossed = entry["runs"] == entry["splits"] * entry["seeds"]
-    return f"{entry['splits']} splits × {seeds}" if crossed else f"{seeds}, a split each"
+    said = [
+        f"{words} {joined([_against(pair) for pair in against if pair['answer'] == answer])}"
+        for answer, words in _RELATIONS.items()
+        if any(pair["answer"] == answer for pair in against)
+    ]
+    return f"{best['strategy']} leads with {mean} on {images}: {joined(said)}."
 
 
 def _against(pair: dict) -> str:
-    bounds = pair["low"], pair["high"]
+    """The other strategy, the difference in points, its interval and its adjusted p.
+
+    The interval and p are those that the answer rests on.
+    """
+    kind = "margin_" if pair["answer"] == "as good" else ""
+    bounds = pair[f"{kind}low"], pair[f"{kind}high"]
     digits = 2 if 0 < min(abs(bound) for bound in bounds) < 0.0005 else 1
-    low, high = (f"{_points(bound, digits):.{digits}f}" for bound in bounds)
-    difference = f"{_points(pair['difference'], digits):+.{digits}f}"
+    low, high = (f"{points(bound, digits):.{digits}f}" for bound in bounds)
+    difference = f"{points(pair['difference'], digits):+.{digits}f} points, {low} to {high}"
+    p = pair["p_margin_holm" if kind else "p_holm"]
+    test = f"Holm-adjusted p {p_value(p)}"
+    if pair["about"] == "models" and len(pair["mcnemar"]) == 1:
+        test = f"McNemar's exact p {p_value(pair['mcnemar'][0]['p'])}, {test}"
+    if pair["answer"] == "better" and pair["within_margin"]:
+        test = f"{test}, though by less than the margin"
+    return f"{pair['b']} ({difference}, {test})"
+
+
+def _advice(verdict: dict, runs: pd.DataFrame) -> str:
+    """Which strategy to take, or what it would take to know."""
+    if len(verdict["strategies"]) == 1 or all(map(_is_model, verdict["strategies"])):
+        return ""
+    if verdict["recommended"]:
+        return _take(verdict, runs)
+    start = f"no strategy is shown to be as good as the best within {margin(verdict)}"
+    pair = _blocking(verdict)
+    unit = "groups of test images" if verdict["n_groups"] else "test images"
+    return f"{start}; {_needed(pair, unit)}" if pair else start
+
+
+def _take(verdict: dict, runs: pd.DataFrame) -> str:
+    """The recommended strategy and what it saves over the leader."""
+    name, leader = verdict["recommended"], verdict["leader"]
+    cost = seconds(runs)
+    if name == leader:
+        return f"take {name} ({duration(cost[name])} a run)"
+    spent = f"{duration(cost[name])} a run, while {leader} takes {duration(cost[leader])}"
+    ratio = f", {times(cost[leader] / cost[name])}" if cost[name] > 0 else ""
+    devices = runs.loc[runs["strategy"].isin([leader, name]), "device"].nunique()
+    caution = ", on different devices" if devices > 1 else ""
     return (
-        f"{pair['b']} ({difference} points, {low} to {high}, Holm-adjusted p {_p(pair['p_holm'])})"
+        f"take {name}, the cheapest that is as good as the best within {margin(verdict)} "
+        f"({spent}{ratio}{caution})"
     )
 
 
-def _cost(verdict: dict, runs: pd.DataFrame) -> str:
-    """Which of the strategies that nothing sets apart from the leader is the cheapest."""
-    leader = verdict["leader"]
-    level = [leader] + [
-        pair["b"]
+def _blocking(verdict: dict) -> dict | None:
+    """The first undecided pair of strategies, the leader's before the others'."""
+    undecided = [
+        pair
         for pair in verdict["comparisons"]
-        if pair["a"] == leader and not pair["distinguishable"]
+        if pair["answer"] == "undecided" and pair["about"] == "strategies"
     ]
-    if len(level) == 1:
-        return ""
-    seconds = runs["device_seconds"]
-    cost = {name: seconds[runs["strategy"] == name].mean() for name in level}
-    cheapest = min(cost, key=lambda name: cost[name])
-    start = f"of {_joined(level)}, the cheapest to train is {cheapest}"
-    if cheapest == leader:
-        return f"{start} ({duration(cost[leader])} a run)"
-    times = f"{duration(cost[cheapest])} a run, while {leader} takes {duration(cost[leader])}"
-    ratio = f", {_times(cost[leader] / cost[cheapest])}" if cost[cheapest] > 0 else ""
-    devices = runs.loc[runs["strategy"].isin([leader, cheapest]), "device"].nunique()
-    caution = ", on different devices" if devices > 1 else ""
-    return f"{start} ({times}{ratio}{caution})"
+    return next(iter(undecided), None)
+
+
+def _needed(pair: dict, unit: str) -> str:
+    """How many images, or groups of them, or seeds would decide a pair."""
+    images, seeds = pair["needed"]["images"], pair["needed"]["seeds"]
+    question = f"between {pair['a']} and {pair['b']}"
+    ways = [f"{rounded(images):,} {unit}"] if images else []
+    ways += [f"{seeds} seeds each"] if seeds else []
+    if both := pair["needed"]["together"]:
+        count = f"{rounded(both['images']):,} {unit} with {both['seeds']} seeds each"
+        return f"roughly {count} would decide {question}"
+    if not ways:
+        return f"deciding {question} takes more images and more seeds"
+    alone = "" if images else f" (no number of {unit} alone)"
+    return f"roughly {' or '.join(ways)}{alone} would decide {question}"
+
+
+def _learning(verdict: dict) -> list[str]:
+    """Where the leader overtakes another strategy, and what more training images would give it."""
+    if not verdict["learning_curve"]:
+        return []
+    leader, said = verdict["leader"], []
+    for crossing in verdict["learning_curve"]["crossovers"]:
+        if crossing["a"] == leader:
+            share = f"{100 * crossing['fraction']:.0f} %"
+            place = f"at about {share} of the training images ({_stretch(crossing)})"
+            said.append(f"{leader} overtakes {crossing['b']} {place}")
+    growth = [one for one in verdict["learning_curve"]["growth"] if one["strategy"] == leader]
+    return said + [_more_images(leader, one) for one in growth]
+
+
+def _stretch(crossing: dict) -> str:
+    """The interval of a crossing, whose ends may lie beyond the fractions that were run."""
+    low, high = crossing["low"], crossing["high"]
+    if low is None and high is None:
+        return "anywhere, for all that is known"
+    if low is None:
+        return f"at most {100 * high:.0f} %"
+    if high is None:
+        return f"at least {100 * low:.0f} %"
+    return f"{100 * low:.0f} to {100 * high:.0f} %"
+
+
+def _more_images(name: str, growth: dict) -> str:
+    slope = f"{points(growth['slope'], 1):+.1f} points a doubling at the end"
+    interval = f"{points(growth['low'], 1):.1f} to {points(growth['high'], 1):.1f}"
+    helps = "help" if growth["low"] > 0 else "are not shown to help"
+    text = f"more training images {helps} {name} ({slope}, {interval})"
+    if growth["gain"] and growth["low"] > 0:
+        gained = growth["gain"]
+        low, high = (f"{points(gained[end], 1):.1f}" for end in ("low", "high"))
+        text += (
+            f"; twice as many would add about {points(gained['value'], 1):.1f} ({low} to {high})"
+        )
+    return text
 
 
 def _floor(verdict: dict) -> str:
-    best, floor = verdict["strategies"][0], verdict["majority_floor"]
-    if best["low"] > floor:
+    floor, best = verdict["floor"], verdict["strategies"][0]
+    if not floor or floor["low"] > 0:
         return ""
-    relation = "does not beat" if best["accuracy"] <= floor else "is not distinguishable from"
+    relation = "does not beat" if floor["difference"] <= 0 else "is not shown to beat"
     return (
-        f"the best accuracy {relation} that of always answering the most common class "
-        f"({_percent(floor)} %)"
+        f"the best {verdict['metric_name']}, {best['strategy']}'s, {relation} that of always "
+        f"answering the most common class ({writer(verdict)(floor['value'])})"
     )
 
 
@@ -171,33 +196,38 @@ def _shortcut(verdict: dict) -> str:
         return ""
     trait, alone = next(iter(floor["alone"].items()))
     return (
-        f"beware, {_percent(floor['accuracy'])} % are right without a look at the pictures, and "
-        f"{trait} alone tells {_percent(alone)} %: see the report"
+        f"beware, {percent(floor['accuracy'])} % are right without a look at the pictures, and "
+        f"{trait} alone tells {percent(alone)} %: see the report"
     )
 
 
-def _single_seed(verdict: dict) -> str:
-    if verdict["n_seeds"] > 1:
+def _optimism(verdict: dict) -> str:
+    """How much of the leader's mean is luck, since it leads by that mean."""
+    luck = 100 * verdict["optimism"]
+    if luck < _WORTH_TELLING:
         return ""
-    return "one seed: seed-to-seed variation is not measured"
+    return (
+        f"chosen by its own score, {verdict['leader']} may owe about {luck:.1f} points of it "
+        "to luck"
+    )
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
+def _single_models(verdict: dict) -> str:
+    """A caution where a strategy has one seed: what is said of it holds for that model."""
+    single = [entry["strategy"] for entry in verdict["strategies"] if _is_model(entry)]
+    if not single:
+        return ""
+    if len(single) == len(verdict["strategies"]):
+        subject = {1: "this trained model", 2: "these two trained models"}
+        return (
+            f"one seed: all this is about {subject.get(len(single), 'these trained models')}; "
+            "of strategies, two seeds or more tell"
+        )
+    if len(single) == 1:
+        return f"{single[0]} has one seed: what is said of it holds for that model"
+    return f"{joined(single)} have one seed: what is said of them holds for those models"
 
 
-def _points(difference: float, digits: int) -> float:
-    """A difference of accuracies in rounded points, without a minus before a zero."""
-    return round(100 * difference, digits) + 0.0
-
-
-def _times(ratio: float) -> str:
-    return f"{ratio:.1f} times as long" if ratio < 10 else f"{ratio:,.0f} times as long"
-
-
-def _p(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.2g}"
-
-
-def _joined(items: list[str]) -> str:
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+def _is_model(entry: dict) -> bool:
+    """Whether one trained model is all there is of a strategy."""
+    return entry["seeds"] == 1 and not entry["deterministic"]

@@ -12,9 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from headstart.report.figures.labels import place_labels
 from headstart.report.figures.style import (
-    INK,
     MUTED,
-    PALETTE,
     Look,
     canvas,
     epoch_axis,
@@ -230,41 +228,6 @@ def _time_ticks(axes: Axes, seconds: np.ndarray) -> None:
     axes.xaxis.set_major_locator(FixedLocator([s for s in SECONDS if low <= s <= high]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda s, _: SECONDS.get(s, f"{s:g} s")))
     axes.xaxis.set_minor_locator(NullLocator())
-
-
-def differences(verdict: Mapping[str, Any], path: Path) -> None:
-    """Pairwise differences of mean accuracy in points with their intervals, and the zero line."""
-    pairs = verdict["comparisons"]
-    if not pairs:
-        return message(path, "Differences in accuracy", "One strategy: nothing to compare.")
-    with canvas(path, 8.4, 1.5 + 0.46 * len(pairs)) as figure:
-        axes = figure.subplots()
-        for y, pair in enumerate(pairs):
-            colour = PALETTE[0] if pair["distinguishable"] else MUTED
-            low, value, high = (100 * pair[key] for key in ("low", "difference", "high"))
-            axes.plot([low, high], [y, y], color=colour, lw=2.4, alpha=0.5)
-            face = colour if pair["distinguishable"] else "white"
-            axes.plot(value, y, "o", ms=8, color=colour, mfc=face, mew=1.8)
-            axes.annotate(
-                f"{value:+.1f}",
-                (value, y),
-                (0, 7),
-                textcoords="offset points",
-                ha="center",
-                va="bottom",
-                fontsize=8.5,
-                color=colour,
-            )
-        names = [f"{label(pair['a'], 22)} − {label(pair['b'], 22)}" for pair in pairs]
-        axes.set_yticks(range(len(pairs)), names)
-        axes.set_ylim(len(pairs) - 0.5, -0.7)
-        axes.axvline(0, color=INK, lw=1.1)
-        axes.grid(visible=False, axis="y")
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
-        text = "difference in points of test accuracy, 95 % interval; hollow: not distinguishable"
-        figure.supxlabel(text, fontsize=9.5)
-        axes.set_title("Differences between strategies")
 
 
 def learning_curve(summary: pd.DataFrame, path: Path) -> None:
