@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, t, ttest_1samp
+from scipy.stats import binomtest, t, ttest_1samp, ttest_ind
 
 import headstart
 from headstart.verdict import components as co
@@ -51,6 +51,14 @@ def whole(rows):
 
 def bounds(estimate):
     return estimate.value, estimate.low, estimate.high
+
+
+def answers_of(accuracy, seed):
+    return (np.random.default_rng([seed, round(100 * accuracy)]).random(300) < accuracy) * 1.0
+
+
+def numbered(rows, first):
+    return {(0, first + k): row for k, row in enumerate(rows)}
 
 
 def interval(pair, alpha=0.05):
@@ -153,14 +161,25 @@ def test_unequal_seeds_use_them_all(answers):
     assert not pair.about_models
 
 
-def test_disjoint_seeds_add_up_and_equal_ones_are_paired():
-    """Seeds that fare alike in both strategies cancel where they are paired, and only there."""
-    easy, hard = np.ones(300), (np.arange(300) % 2) * 1.0
-    a = {(0, 0): easy, (0, 1): hard}
-    paired = inference.difference(study_of(a, a), A, B)
-    apart = inference.difference(study_of(a, {(0, 2): easy, (0, 3): hard}), A, B)
-    assert interval(paired)[2] < 0.02 and interval(apart)[2] > 1
-    assert apart.mcnemar == () and len(apart.components.seeds) == 2
+def test_the_numbers_of_seeds_pair_nothing():
+    """Two strategies of the same seeds differ as surely as two of other seeds."""
+    a, b = ([answers_of(at, seed) for seed in range(3)] for at in (0.9, 0.85))
+    same = inference.difference(study_of(numbered(a, 0), numbered(b, 0)), A, B)
+    other = inference.difference(study_of(numbered(a, 0), numbered(b, 7)), A, B)
+    assert interval(same) == interval(other)
+    assert len(same.mcnemar) == 3 and other.mcnemar == ()
+
+
+def test_where_seeds_alone_vary_it_is_welch_s_test():
+    """Images that all answer alike leave the seeds: scipy's t-test of unequal variances."""
+    a, b = np.array([0.1, 0.5, 0.3]), np.array([0.2, 0.25, 0.9, 0.4, 0.3])
+    rows = ([np.full(9, mean) for mean in means] for means in (a, b))
+    study = study_of(*(numbered(row, 0) for row in rows), metric="log_loss", quantum=0.0)
+    reference = ttest_ind(a, b, equal_var=False)
+    found = inference.difference(study, A, B)
+    assert p(found) == pytest.approx(reference.pvalue)
+    low, high = reference.confidence_interval()
+    assert interval(found) == pytest.approx((a.mean() - b.mean(), low, high))
 
 
 def test_a_strategy_whose_seeds_are_all_alike_is_one_model_of_its_split(answers):

@@ -12,7 +12,8 @@ seeds, R those over images, m the mean of all, and
 The half-width joins two quantiles of Student's t, one with the images' and one with the seeds'
 degrees of freedom (Banerjee 1960, "On confidence interval for two-means problem based on separate
 estimates of variances and tabulated values of t-table", Sankhya 22): conservative by design, where
-Satterthwaite's single t falls short at two and three seeds.
+Satterthwaite's single t falls short at two and three seeds. The seeds of two strategies are drawn
+apart, so that theirs are Welch's degrees of freedom (1947), up to twice those of one.
 """
 
 import math
@@ -55,8 +56,8 @@ class Components:
         value: the estimate, m.
         clusters: independent images, or groups of them, that it rests on.
         images: A.
-        seeds: one entry for a strategy or for paired seeds, two where seeds are not paired, none
-            where a single model, or a deterministic strategy, is all there is.
+        seeds: one entry for each strategy that has several; none where a single model, or a
+            deterministic strategy, is all there is.
     """
 
     value: float
@@ -69,12 +70,23 @@ class Components:
         """N."""
         return sum(one.interaction for one in self.seeds)
 
+    @property
+    def of_seeds(self) -> float:
+        """Q of all strategies together."""
+        return sum(one.variance for one in self.seeds)
+
+    @property
+    def freedom(self) -> float:
+        """Welch's degrees of freedom of the seeds, at least 1."""
+        parts = sum(one.variance**2 / one.freedom for one in self.seeds)
+        return max(self.of_seeds**2 / parts, 1.0) if parts else 1.0
+
     def half_width(self, alpha: float) -> float:
         """Half the width of the interval at level 1 − alpha."""
         square = quantile(alpha, self.clusters - 1) ** 2
-        of_seeds = sum(quantile(alpha, one.freedom) ** 2 * one.variance for one in self.seeds)
         rest = max(self.images - self.interaction, 0.0)
-        return math.sqrt(max(square * self.images, square * rest + of_seeds))
+        seeds = quantile(alpha, self.freedom) ** 2 * self.of_seeds
+        return math.sqrt(max(square * self.images, square * rest + seeds))
 
     def interval(self, alpha: float) -> tuple[float, float]:
         """The two-sided interval at level 1 − alpha."""
@@ -92,7 +104,7 @@ class Components:
         return float(math.exp(gap))
 
 
-def quantile(alpha: float, freedom: int) -> float:
+def quantile(alpha: float, freedom: float) -> float:
     """Student's t that is exceeded either way with probability alpha, in (0, 1]."""
     return float(-stdtrit(max(freedom, 1), alpha / 2))
 
@@ -122,6 +134,12 @@ def image_scores(rows: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
     return _linearised(sums.sum(axis=0), counts.sum(axis=0))
 
 
+def are_anew(rows: np.ndarray) -> bool:
+    """Whether rows test images of their own, because the split was drawn anew for each seed."""
+    tested = ~np.isnan(rows)
+    return bool((tested != tested[0]).any())
+
+
 def seed_components(
     rows: np.ndarray, groups: np.ndarray | None, overlap: float = 0.0
 ) -> tuple[Seeds, ...]:
@@ -142,9 +160,9 @@ def seed_components(
         return ()
     means = np.nanmean(rows, axis=1)
     spread = float(means.var(ddof=1))
-    sums, counts = by_cluster(rows, groups)
-    if not np.array_equal(counts, np.broadcast_to(counts[0], counts.shape)):
+    if are_anew(rows):
         return (Seeds(spread * (1 / count + overlap), count - 1, math.inf),)
+    sums, counts = by_cluster(rows, groups)
     scores = np.array([_linearised(row, counts[0]) for row in sums])[:, counts[0] > 0]
     clusters = scores.shape[1]
     rest = scores - scores.mean(axis=0) - means[:, None] + means.mean()
@@ -163,8 +181,10 @@ def discordance_variance(scores: np.ndarray, quantum: float) -> float:
     Args:
         scores: float (G,), D.
         quantum: mean square of what one image can move D by; 1 for right or wrong, 0 where scores
-            are continuous.
+            are continuous and need no such image.
     """
+    if quantum == 0:
+        return float(scores.var(ddof=1)) / len(scores)
     more = len(scores) + 2
     return float(((scores**2).sum() + quantum) / more - (scores.sum() / more) ** 2) / more
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from headstart.verdict.components import (
     Components,
+    are_anew,
     discordance_variance,
     image_scores,
     quantile,
@@ -105,11 +106,12 @@ def differences(study: Study, keys: Sequence[Key]) -> list[Difference]:
 def difference(study: Study, a: Key, b: Key) -> Difference:
     """Cell a minus cell b.
 
-    Where both have the same runs, pairs of split and seed, these are paired. Otherwise, and where
-    one of the two is deterministic, only the images are, and the seeds of each add their own.
+    The images are paired, and the seeds of each add their own variance: what a seed does to one
+    strategy says next to nothing of what it does to another. Where every seed has a split and so
+    images of its own, the runs are paired instead.
     """
     one, two = study.cells[a], study.cells[b]
-    if set(one.runs) == set(two.runs) and not (one.deterministic or two.deterministic):
+    if set(one.runs) == set(two.runs) and are_anew(one.replicates):
         others = two.values[two.rows(one.runs)]
         replicates = [replace(one, values=one.values - others).replicates]
     else:
@@ -144,7 +146,7 @@ def _clusters(study: Study, replicates: Sequence[np.ndarray]) -> list[np.ndarray
 def _difference_components(
     study: Study, cells: tuple[Scores, Scores], replicates: Sequence[np.ndarray]
 ) -> Components:
-    """Components of a difference from the rows of paired seeds, or from those of either cell."""
+    """Components of a difference from the rows of paired runs, or from those of either cell."""
     one, two = _clusters(study, [cell.replicates for cell in cells])
     scores = one - two
     seeds = [seed_components(rows, study.groups, study.overlap) for rows in replicates]

@@ -69,11 +69,9 @@ def _least(counts: Iterable[int | None]) -> int | None:
 def _images(found: Components, alpha: float, distance: float) -> int | None:
     """Clusters of images at which the half-width is `distance`: its square is a + b / clusters."""
     z = quantile(alpha, found.clusters - 1)
-    fixed, shrinking = 0.0, z**2 * max(found.images - found.interaction, 0.0)
-    for one in found.seeds:
-        k = quantile(alpha, one.freedom)
-        fixed += k**2 * max(one.variance - one.interaction, 0.0)
-        shrinking += k**2 * one.interaction
+    k = quantile(alpha, found.freedom)
+    fixed = k**2 * sum(max(one.variance - one.interaction, 0.0) for one in found.seeds)
+    shrinking = z**2 * max(found.images - found.interaction, 0.0) + k**2 * found.interaction
     if not fixed < distance**2:
         return None
     enough = max(shrinking / (distance**2 - fixed), (z / distance) ** 2 * found.images)
