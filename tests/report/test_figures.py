@@ -45,7 +45,7 @@ def summary(names: list[str], fractions: tuple[float, ...] = (1.0,)) -> pd.DataF
             accuracy = 0.9 - 0.01 * i - 0.1 * (1 - fraction)
             row = {"strategy": name, "fraction": fraction, "seed": 0, "accuracy": accuracy}
             row |= {"accuracy_low": accuracy - 0.03, "accuracy_high": accuracy + 0.03}
-            rows.append(row | {"train_seconds": 100.0 * fraction, "feature_seconds": 0.0})
+            rows.append(row | {"device_seconds": 100.0 * fraction})
     return pd.DataFrame(rows)
 
 

@@ -47,8 +47,7 @@ def costs() -> Callable[..., pd.DataFrame]:
                 {
                     "strategy": name,
                     "fraction": 1.0,
-                    "train_seconds": value,
-                    "feature_seconds": 1.0,
+                    "device_seconds": value + 1.0,
                     "accuracy": 0.9,
                     "device": "cpu",
                 }
@@ -91,7 +90,11 @@ def write_run(tmp_path: Path, images: pd.DataFrame) -> Callable[..., Path]:
             "device": "cpu",
             "epochs": 3,
             "train_seconds": 10.0,
-            "feature_seconds": None,
+            "feature_seconds": 1.0,
+            "device_seconds": 2.0,
+            "feature_device_seconds": 3.0,
+            "tuning_device_seconds": 20.0,
+            "trials": 4,
             "images_per_second": 50.0,
             "peak_memory_bytes": 1000 + seed,
             "trainable_parameters": 2562,
@@ -137,7 +140,7 @@ def run_dirs(write_run: Callable[..., Path]) -> list[Path]:
             seed,
             _answers(accuracy, 10 * rank + seed),
             fraction=fraction,
-            train_seconds=seconds,
+            device_seconds=seconds,
         )
         for rank, (strategy, accuracy, fraction, seconds) in enumerate(
             [

@@ -30,7 +30,7 @@ def runs_of(study):
         {"strategy": name, "fraction": fraction, "accuracy": 0.9, "device": "cpu"}
         for name, fraction in study.cells
     ]
-    return pd.DataFrame(rows).assign(train_seconds=1.0, feature_seconds=0.0)
+    return pd.DataFrame(rows).assign(device_seconds=1.0)
 
 
 def test_a_crossing_lies_between_the_fractions_where_the_lead_changes():

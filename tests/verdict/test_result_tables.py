@@ -12,7 +12,8 @@ def test_runs_table_keeps_the_columns_and_the_given_order(run_dirs):
     full = runs[runs["strategy"] == "full"]
     assert full["fraction"].tolist() == [0.1, 0.1, 1.0, 1.0]
     assert full["seed"].tolist() == [0, 1, 0, 1]
-    assert (runs["feature_seconds"] == 0).all() and (runs["n_test"] == 300).all()
+    assert full["device_seconds"].tolist() == [31.0, 31.0, 73.0, 73.0], "features and tuning count"
+    assert (runs["trials"] == 4).all() and (runs["n_test"] == 300).all()
 
 
 def test_summary_agrees_with_the_verdict(run_dirs):

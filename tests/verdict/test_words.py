@@ -150,7 +150,7 @@ def test_verdict_table(run_dirs):
     lines = verdict_table(verdict, summary).splitlines()
     assert len({len(line) for line in lines}) == 1 and len(lines[0]) <= 100
     assert [line.split()[0] for line in lines[2:]] == [e["strategy"] for e in verdict["strategies"]]
-    assert "1 min 00 s" in lines[-1] and lines[-1].endswith("2,562")
+    assert "1 min 23 s" in lines[-1] and lines[-1].endswith("2,562")
     long = "x" * 120
     entry = {**verdict["strategies"][0], "strategy": long}
     renamed = summary.assign(strategy=long).iloc[[0]]
