@@ -137,7 +137,10 @@ def test_a_strategy_of_one_seed_beside_others_has_no_part_in_the_advice(steady, 
     )
     verdict = compare(costs(full=9.0, head=2.0, ensemble=1.0), data)
     assert verdict["recommended"] == "head"
-    assert "Ensemble has one seed: what is said of it holds for that model." in verdict["statement"]
+    assert (
+        "hat is said of ensemble, which has one seed, holds for that model alone"
+        in verdict["statement"]
+    )
 
 
 def test_a_single_strategy(answers, make_study, costs):

@@ -77,7 +77,8 @@ def test_the_verdict_of_a_learning_curve():
     last = inference.difference(study, ("a", 1.0), ("a", 0.5)).components
     assert (slope["slope"], slope["low"]) == pytest.approx((last.value, last.interval(0.05)[0]))
     said = verdict["statement"]
-    assert "A overtakes b at about 3" in said and "% of the training images (" in said
+    assert "At about 3" in said and " % of the training images (" in said
+    assert " %) a overtakes b." in said
     assert "More training images help a (+5.6" in said and "twice as many would add about" in said
 
 

@@ -141,10 +141,10 @@ def _learning(verdict: dict) -> list[str]:
         return []
     leader, said = verdict["leader"], []
     for crossing in verdict["learning_curve"]["crossovers"]:
-        if crossing["a"] == leader:
+        if crossing["a"] == leader and (crossing["low"] or crossing["high"]):
             share = f"{100 * crossing['fraction']:.0f} %"
             place = f"at about {share} of the training images ({_stretch(crossing)})"
-            said.append(f"{leader} overtakes {crossing['b']} {place}")
+            said.append(f"{place} {leader} overtakes {crossing['b']}")
     growth = [one for one in verdict["learning_curve"]["growth"] if one["strategy"] == leader]
     return said + [_more_images(leader, one) for one in growth]
 
@@ -152,8 +152,6 @@ def _learning(verdict: dict) -> list[str]:
 def _stretch(crossing: dict) -> str:
     """The interval of a crossing, whose ends may lie beyond the fractions that were run."""
     low, high = crossing["low"], crossing["high"]
-    if low is None and high is None:
-        return "anywhere, for all that is known"
     if low is None:
         return f"at most {100 * high:.0f} %"
     if high is None:
@@ -224,8 +222,8 @@ def _single_models(verdict: dict) -> str:
             "of strategies, two seeds or more tell"
         )
     if len(single) == 1:
-        return f"{single[0]} has one seed: what is said of it holds for that model"
-    return f"{joined(single)} have one seed: what is said of them holds for those models"
+        return f"what is said of {single[0]}, which has one seed, holds for that model alone"
+    return f"what is said of {joined(single)}, which have one seed, holds for those models alone"
 
 
 def _is_model(entry: dict) -> bool:
