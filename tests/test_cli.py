@@ -66,7 +66,7 @@ def test_help_needs_no_torch(tmp_path):
 def test_check_describes_a_good_experiment(project):
     done = headstart("check", "tiny.yaml", cwd=project)
     assert done.returncode == 0, done.stderr
-    for part in ("tiny", "24 files in 2 classes", "tf_efficientnet_lite0", "2 runs", "full"):
+    for part in ("tiny", "24 files in 2 classes", "tf_efficientnet_lite0", "3 runs", "full"):
         assert part in done.stdout
     assert "train_from_images" in done.stdout and "Traceback" not in done.stderr
     assert not (project / "results/tiny/manifest.csv").exists()

@@ -69,7 +69,9 @@ def test_the_tables_count_trials_and_their_cost(tuned):
     row = runs.loc["lp_ft"].set_index("seed").loc[0]
     assert row.device_seconds == pytest.approx(sum(own[part] for part in parts))
     assert runs.derived.to_dict()["soup"] == "wise_ft" and len(runs.loc[["mean"]]) == 1
-    assert "derived" in (tuned / "results/cells/report.html").read_text()
+    page = (tuned / "results/cells/report.html").read_text()
+    assert "derived" in page and '<section id="tuning">' in page
+    assert page.count("strength ") >= 2 and page.count("norm frozen") >= 2
 
 
 def test_a_mixture_lies_between_the_models_it_is_made_from(tuned):
@@ -126,4 +128,4 @@ def test_no_trial_and_no_training_reads_a_test_image(tuned):
     targets = [str(model.relative_to(tuned)) for model in models]
     plan = planned(tuned, *targets, "--forcerun", *rules, "choose", "mix")
     assert set(plan) == {*rules, "choose", "mix"}
-    assert planned(tuned)["split"] == 1, "the whole experiment does need it"
+    assert planned(tuned, "--forcerun", "evaluate")["split"] == 1, "evaluation does need it"

@@ -134,13 +134,19 @@ def _grid(experiment: config.Experiment) -> str:
         phases = ", then ".join(_phase(phase) for phase in strategy.phases)
         source = "cached features" if strategy.features else "images"
         lines.append(f"  {name}: {strategy.init} backbone; train {phases}; on {source}")
+    lines += [f"  {name}: {each.kind} of {each.of}" for name, each in experiment.derived.items()]
+    if experiment.tuning.trials:
+        lines.append(
+            f"  and before, {experiment.tuning.trials} trials of every strategy on validation"
+        )
     return "\n".join(lines)
 
 
 def _phase(phase: config.Phase) -> str:
     if phase.train == "probe":
         return f"a probe ({phase.classifier})"
-    return f"{phase.train} for {phase.epochs} epoch{'s' if phase.epochs > 1 else ''}"
+    least = f", at least {phase.steps} steps" if phase.steps else ""
+    return f"{phase.train} for {phase.epochs} epoch{'s' if phase.epochs > 1 else ''}{least}"
 
 
 def _dry_run(path: Path, overrides: Sequence[str]) -> int:

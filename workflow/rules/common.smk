@@ -59,6 +59,13 @@ MODELS = [
     for split, seed in REPLICATES
 ]
 RUNS = MODELS + ENSEMBLES
+CHOICES = [
+    f"{TUNING}/choice.json".format(strategy=strategy, fraction=fraction, split=split)
+    for strategy in EXPERIMENT.strategies
+    for fraction in EXPERIMENT.fractions
+    for split in SPLITS
+    if EXPERIMENT.tuning.trials
+]
 NOTHING = "(?!)"
 
 

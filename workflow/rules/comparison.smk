@@ -103,6 +103,7 @@ rule report:
         health=expand(
             f"{HEALTH}/{{figure}}.png", figure=["shortcuts", "suspects", "copies"]
         ),
+        choices=CHOICES,
         run_records=run_files("run.json"),
         metrics=run_files("metrics.json"),
         run_figures=expand(

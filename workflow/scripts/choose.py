@@ -25,12 +25,12 @@ def main(files: Files, place: dict[str, str]) -> None:
     edge = tuning.on_edge([trial["tried"] for trial in trials], chosen)
     choice = {
         "strategy": trials[chosen]["strategy"],
+        "place": place,
         "chosen": chosen,
         "edge": edge,
         "trials": [{k: v for k, v in trial.items() if k != "strategy"} for trial in trials],
         "device_seconds": sum(trial["device_seconds"] for trial in trials),
     }
-    files.choice.parent.mkdir(parents=True, exist_ok=True)
     files.choice.write_text(json.dumps(choice, indent=2) + "\n")
     name, found = place["strategy"], trials[chosen]["tried"]
     logger.info("%s: of %d trials %s validates best", name, len(trials), found)

@@ -26,6 +26,7 @@ class Files:
     notes: Path
     tracking: Path
     report: Path
+    choices: tuple[Path, ...] = ()
 
 
 def main(files: Files, experiment: dict[str, Any]) -> None:
@@ -41,6 +42,7 @@ def main(files: Files, experiment: dict[str, Any]) -> None:
         comparison_figures={caption(path): path for path in files.comparison},
         sanity_figures={caption(path): path for path in files.sanity},
         health_figures={caption(path): path for path in files.health},
+        choices=[json.loads(path.read_text()) for path in files.choices],
     )
     pages.build(files.report, study)
     store = tracking.read(files.tracking)

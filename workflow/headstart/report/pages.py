@@ -6,7 +6,7 @@ Figures are inlined, styles too; the page needs no script and no network.
 import base64
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,7 @@ class Study:
         run_dirs: each holds run.json, metrics.json and figures/*.png.
         manifest: and `split`, the contents of manifest.csv and split.csv, with their notes.
         comparison_figures: and `sanity_figures`, `health_figures`, by caption.
+        choices: the content of every choice.json of a tuning.
     """
 
     experiment: Mapping[str, Any]
@@ -76,6 +77,7 @@ class Study:
     comparison_figures: Mapping[str, Path]
     sanity_figures: Mapping[str, Path]
     health_figures: Mapping[str, Path] = field(default_factory=dict)
+    choices: Sequence[Mapping[str, Any]] = ()
 
 
 def build(output: Path, study: Study) -> None:
@@ -110,6 +112,7 @@ def _content(study: Study) -> dict[str, Any]:
         "comparison_figures": _figures(study.comparison_figures),
         "sanity_figures": _figures(study.sanity_figures),
         "health_figures": _figures(study.health_figures),
+        "tuning": [_choice(choice) for choice in study.choices],
         "runs": details,
         "most_illustrated": MOST_ILLUSTRATED,
         "facts": _facts(experiment, [run["made_by"] for run in details]),
@@ -167,6 +170,17 @@ def _left_out(manifest: pd.DataFrame) -> list[tuple[str, list[str]]]:
     broken = manifest[manifest["status"] != "ok"]
     groups = [(str(reason), list(ids)) for reason, ids in broken.groupby("status")["id"]]
     return sorted(groups, key=lambda group: -len(group[1]))
+
+
+def _choice(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """A tuning with what each trial tried in words: lr 0.0003, norm frozen."""
+    trials = [
+        {**trial, "tried": ", ".join(f"{name} {value}" for name, value in trial["tried"].items())}
+        for trial in choice["trials"]
+    ]
+    place = choice["place"]
+    fraction = float(place["fraction"])
+    return {**choice, **place, "fraction": fraction, "trials": trials}
 
 
 def _figures(figures: Mapping[str, Path]) -> list[dict[str, Any]]:
