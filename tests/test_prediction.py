@@ -119,6 +119,21 @@ def test_files_are_classified_as_evaluation_classifies_them(strategy, tmp_path, 
     assert np.ptp(scores, axis=0).max() > 0.01  # or the test would prove little
 
 
+def test_probabilities_are_as_sure_as_evaluation_made_them(home):
+    """The temperature that evaluation fitted is the model's from then on; the order stays."""
+    (run,) = (home / "results").glob("*/runs/full/fraction-1.0/split-0/seed-0")
+    plain = classifier("full")
+    (run / "metrics.json").write_text(json.dumps({"flips": [], "temperature": 4.0}))
+    try:
+        soft = classifier("full")
+        assert (plain.temperature, soft.temperature) == (1.0, 4.0)
+        sure, unsure = (prediction.classify(each, [FLOWER]).scores[0] for each in (plain, soft))
+    finally:
+        (run / "metrics.json").unlink()
+    assert np.allclose(unsure, sure**0.25 / (sure**0.25).sum(), atol=1e-5)
+    assert (unsure.argsort() == sure.argsort()).all() and unsure.max() < sure.max()
+
+
 def test_text_names_the_likely_classes_best_first(capsys):
     assert predict("photos/0.png", "photos", "--top", "2") == 0
     output, choices = capsys.readouterr()
