@@ -22,6 +22,10 @@ def data_seed(config: dict) -> None:
     config["dataset"]["split"]["seed"] = 1
 
 
+def flips(config: dict) -> None:
+    config["evaluation"] = {"flips": ["horizontal"]}
+
+
 def margin(config: dict) -> None:
     config["verdict"] = {"margin": 3}
 
@@ -76,7 +80,7 @@ def test_the_same_values_written_otherwise_rerun_nothing(project: Path) -> None:
         (epochs, {"train_from_features": 1, "evaluate": 1}),
         (
             data_seed,
-            {"split": 1, "freeze": 1, "health": 1, "sanity": 1}
+            {"split": 1, "freeze": 1, "health": 1, "sanity": 1, "test_features": 1}
             | {"train_from_features": 1, "train_from_images": 2, "evaluate": 3},
         ),
         (
@@ -90,9 +94,10 @@ def test_the_same_values_written_otherwise_rerun_nothing(project: Path) -> None:
         (smaller_fraction, {"train_from_features": 1, "train_from_images": 2, "evaluate": 3}),
         (
             folds,
-            {"split": 2, "freeze": 1, "health": 1, "sanity": 1}
+            {"split": 2, "freeze": 1, "health": 1, "sanity": 1, "test_features": 2}
             | {"train_from_features": 2, "train_from_images": 4, "evaluate": 6},
         ),
+        (flips, {"test_features": 1, "evaluate": 3}),
         (margin, {"compare": 1}),
         (title, None),
     ],

@@ -66,7 +66,7 @@ def test_a_further_seed_leaves_redrawn_splits_as_they_are(changed: Path) -> None
     assert list(table) == ["id", "split-0", "split-1"]
     assert (table["split-0"] != table["split-1"]).any()
     write_config(changed, head_alone(split, [0, 1, 5]))
-    once = ("split", "train_from_features", "evaluate")
+    once = ("split", "train_from_features", "test_features", "evaluate")
     assert planned(changed, *metrics(0, 1, 5)) == dict.fromkeys(once, 1)
 
 
