@@ -69,6 +69,8 @@ def test_the_tables_count_trials_and_their_cost(tuned):
     row = runs.loc["lp_ft"].set_index("seed").loc[0]
     assert row.device_seconds == pytest.approx(sum(own[part] for part in parts))
     assert runs.derived.to_dict()["soup"] == "wise_ft" and len(runs.loc[["mean"]]) == 1
+    verdict = json.loads((tuned / "results/cells/comparison/verdict.json").read_text())
+    assert {each["strategy"] for each in verdict["strategies"]} == {"probe", "lp_ft", "soup"}
     page = (tuned / "results/cells/report.html").read_text()
     assert "derived" in page and '<section id="tuning">' in page
     assert page.count("strength ") >= 2 and page.count("norm frozen") >= 2

@@ -27,9 +27,8 @@ class Files:
 def main(files: Files, folder: Path, metric: str, margin: float) -> None:
     results = reading.read([record.parent for record in files.runs])
     groups = manifest.read(files.manifest).set_index("id")["group"]
-    accuracies, study = (
-        reading.grouped(reading.study(results, name), groups) for name in ("accuracy", metric)
-    )
+    accuracies = reading.grouped(reading.study(results), groups)
+    study = reading.grouped(reading.study(reading.with_seeds(results), metric), groups)
     runs = tables.runs_table(results)
     summary = tables.summary_table(runs, accuracies)
     shortcuts = json.loads(files.shortcuts.read_text())

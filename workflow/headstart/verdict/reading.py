@@ -61,6 +61,11 @@ def read(folders: Sequence[Path]) -> list[Result]:
     return results
 
 
+def with_seeds(results: Sequence[Result]) -> list[Result]:
+    """The runs that a verdict can be about: an ensemble of all seeds leaves none to judge it by."""
+    return [result for result in results if result.run.get("derived") != "ensemble"]
+
+
 def study(results: Sequence[Result], metric: str = "accuracy") -> Study:
     """Every run's scores, aligned by image id.
 
