@@ -6,10 +6,10 @@ writes, so that the fast paths are those that a run chooses for itself. The ceil
 is the fp32 baseline with 4 loader workers, one epoch, its workers' start included. Images are 2,560
 photographs at 224 px with a random resized crop and a flip, in batches of 128.
 
-The study has the size of the hot dogs' and the preset's strategies full_published, scratch_published and
-head_only, on a ResNet-18 whose random weights cost the same time as pretrained ones. One seed of each is run; its
-training and validation time is multiplied by five, and the features' extraction, which all seeds
-share, is added once.
+The study has the size of the hot dogs' and three of the preset's strategies, as published and
+head_only, on a ResNet-18 whose random weights cost the same time as pretrained ones. One seed of
+each is run; its training and validation time is multiplied by five, and the features' extraction,
+which all seeds share, is added once.
 """
 
 import json
