@@ -97,7 +97,7 @@ def arguments(root: Path, strategies: list[str], classes: list[str]) -> dict[str
     pairs = [{"a": a, "b": b, **pair} for a, b in zip(strategies, strategies[1:], strict=False)]
     verdict = {"fraction": 1.0, "n_test": 4, "leader": strategies[0], "statement": "It depends."}
     verdict |= {"margin": 1.0, "metric_name": "accuracy", "optimism": 0.004, "n_seeds": 1}
-    verdict |= {"n_groups": None, "learning_curve": None}
+    verdict |= {"n_groups": None, "learning_curve": None, "tests": []}
     entry = {"mean": 0.8, "low": 0.75, "high": 0.85, "chance_best": 0.64}
     verdict |= {"strategies": [{"strategy": name, **entry} for name in strategies]}
     ids = [f"i{i}" for i in range(3 * len(classes))]
