@@ -202,6 +202,21 @@ def test_what_surrounds_the_pictures_has_a_section_of_its_own(build: Any, tmp_pa
     assert {"href": "#health"} not in without.named("a") and "61.0" not in without.text
 
 
+def test_further_sets_have_a_section_of_their_own(build: Any, tmp_path: Path) -> None:
+    names = ["full", "head_only"]
+    verdict = arguments(tmp_path, names, ["a", "b"])["verdict"]
+    best = {**verdict["strategies"][1], "mean": 0.71}
+    there = verdict | {"strategies": [best, verdict["strategies"][0]]}
+    told = {"name": "field", "leader": "head_only", "statement": "on field it is otherwise"}
+    given = {"verdict": verdict | {"tests": [told]}, "tests": {"field": there}}
+    page = build(names, ["a", "b"], **given, test_notes={"field": ["3 left out"]})
+    text = " ".join(page.text.replace("\u00a0", " ").split())
+    assert "field On field it is otherwise. " in text and "3 left out" in text
+    assert "head_only 0.710 0.750 to 0.850 0.800 0.750 to 0.850 64 %" in text
+    assert {"href": "#tests"} in page.named("a")
+    assert {"href": "#tests"} not in build(names, ["a", "b"]).named("a")
+
+
 def test_one_strategy_has_nothing_to_compare(build: Any) -> None:
     assert "nothing to compare" in build(["full"], ["a", "b"]).text
 

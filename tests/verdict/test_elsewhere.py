@@ -46,9 +46,10 @@ def verdict(names: str, *pairs: dict) -> dict:
         ),
         (
             verdict("ab", pair("a", "b", "undecided")),
-            "of a and b a better at home, undecided there",
+            "but an answer changes: of a and b a better at home, undecided there",
         ),
-        (verdict("ba", pair("b", "a", "better", -0.1)), "and no answer changes"),
+        (verdict("ba", pair("b", "a", "better", -0.1)), "b leads, not a,"),
+        (verdict("ba", pair("b", "a", "better", -0.1)), "%), but no answer changes"),
     ],
 )
 def test_who_leads_there_and_whether_answers_change(there, told):

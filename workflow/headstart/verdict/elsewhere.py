@@ -63,8 +63,10 @@ def _sentence(entry: Mapping, favourite: str, verdict: Mapping) -> str:
     start = f"on {entry['name']} ({entry['n_test']:,} images) {entry['leader']}"
     if not verdict["comparisons"]:
         return f"{start} reaches {mean}"
-    leads = "leads, as at home," if entry["leader"] == favourite else f"leads, not {favourite},"
-    return f"{start} {leads} with {mean}, and {_told_changes(entry['changes'])}"
+    same = entry["leader"] == favourite
+    leads = "leads, as at home," if same else f"leads, not {favourite},"
+    link = "and" if same != bool(entry["changes"]) else "but"
+    return f"{start} {leads} with {mean}, {link} {_told_changes(entry['changes'])}"
 
 
 def _told_changes(changes: list[dict]) -> str:
