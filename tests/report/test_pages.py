@@ -97,7 +97,7 @@ def arguments(root: Path, strategies: list[str], classes: list[str]) -> dict[str
     pairs = [{"a": a, "b": b, **pair} for a, b in zip(strategies, strategies[1:], strict=False)]
     verdict = {"fraction": 1.0, "n_test": 4, "leader": strategies[0], "statement": "It depends."}
     verdict |= {"margin": 1.0, "metric_name": "accuracy", "optimism": 0.004, "n_seeds": 1}
-    verdict |= {"n_groups": None, "learning_curve": None}
+    verdict |= {"n_groups": None, "learning_curve": None, "tests": []}
     entry = {"mean": 0.8, "low": 0.75, "high": 0.85, "chance_best": 0.64}
     verdict |= {"strategies": [{"strategy": name, **entry} for name in strategies]}
     ids = [f"i{i}" for i in range(3 * len(classes))]
@@ -200,6 +200,21 @@ def test_what_surrounds_the_pictures_has_a_section_of_its_own(build: Any, tmp_pa
     assert "surroundings" in [image["alt"] for image in page.named("img")]
     without = build(["full"], ["a", "b"], verdict=verdict)
     assert {"href": "#health"} not in without.named("a") and "61.0" not in without.text
+
+
+def test_further_sets_have_a_section_of_their_own(build: Any, tmp_path: Path) -> None:
+    names = ["full", "head_only"]
+    verdict = arguments(tmp_path, names, ["a", "b"])["verdict"]
+    best = {**verdict["strategies"][1], "mean": 0.71}
+    there = verdict | {"strategies": [best, verdict["strategies"][0]]}
+    told = {"name": "field", "leader": "head_only", "statement": "on field it is otherwise"}
+    given = {"verdict": verdict | {"tests": [told]}, "tests": {"field": there}}
+    page = build(names, ["a", "b"], **given, test_notes={"field": ["3 left out"]})
+    text = " ".join(page.text.replace("\u00a0", " ").split())
+    assert "field On field it is otherwise. " in text and "3 left out" in text
+    assert "head_only 0.710 0.750 to 0.850 0.800 0.750 to 0.850 64 %" in text
+    assert {"href": "#tests"} in page.named("a")
+    assert {"href": "#tests"} not in build(names, ["a", "b"]).named("a")
 
 
 def test_one_strategy_has_nothing_to_compare(build: Any) -> None:

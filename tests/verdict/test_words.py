@@ -34,6 +34,7 @@ def verdict():
             "strategies": [{"strategy": name, **entry} for name in names],
             "comparisons": [],
             "learning_curve": None,
+            "tests": [],
             **changes,
         }
 

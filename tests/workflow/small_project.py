@@ -73,6 +73,16 @@ def check_out(project: Path) -> None:
 
 
 def write_images(folder: Path) -> None:
+    """The project's own images, three broken files among them."""
+    write_cells(folder, slice(PER_CLASS))
+    whole = next((folder / "functional").iterdir()).read_bytes()
+    (folder / "functional" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "functional" / "nothing.jpg").touch()
+    (folder / "defective" / "text.jpg").write_text("no image")
+
+
+def write_cells(folder: Path, part: slice) -> None:
+    """A part of the functional and of the defective cells, in class folders."""
     spec = find_spec("elpv_dataset")
     assert spec is not None and spec.origin is not None
     data = Path(spec.origin).parent / "data"
@@ -82,10 +92,6 @@ def write_images(folder: Path) -> None:
         ("defective", rows[rows.probability == 1]),
     ):
         (folder / name).mkdir(parents=True)
-        for path in chosen.path[:PER_CLASS]:
+        for path in chosen.path[part]:
             with Image.open(data / path) as image:
                 image.resize((48, 48)).save(folder / name / f"{Path(path).stem}.jpg", quality=95)
-    whole = next((folder / "functional").iterdir()).read_bytes()
-    (folder / "functional" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
-    (folder / "functional" / "nothing.jpg").touch()
-    (folder / "defective" / "text.jpg").write_text("no image")

@@ -135,6 +135,7 @@ def _grid(experiment: config.Experiment) -> str:
         source = "cached features" if strategy.features else "images"
         lines.append(f"  {name}: {strategy.init} backbone; train {phases}; on {source}")
     lines += [f"  {name}: {each.kind} of {each.of}" for name, each in experiment.derived.items()]
+    lines += [f"  each tested on {name} too: {t.path}" for name, t in experiment.tests.items()]
     if experiment.tuning.trials:
         lines.append(
             f"  and before, {experiment.tuning.trials} trials of every strategy on validation"

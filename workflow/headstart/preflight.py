@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 def check(experiment: Experiment, origin: Origin) -> "Survey | None":
-    """Check the backbone's name, its weights and the images behind an experiment.
+    """Check the backbone's name, its weights, the images behind an experiment, and the further ones
+    that it is tested on.
 
     Args:
         origin: where the experiment was read from, to name in an error.
@@ -31,12 +32,25 @@ def check(experiment: Experiment, origin: Origin) -> "Survey | None":
     try:
         registry.require_known(experiment.backbone)
         weights.require_available(experiment.backbone)
-        if not sources.is_local(experiment.dataset):
+        survey = None
+        if sources.is_local(experiment.dataset):
+            survey = sources.survey(experiment.dataset)
+            listed = survey.table.assign(sha256=survey.table["id"], status="ok")
+            splits.split(listed, experiment.split)
+        else:
             sources.check_address(experiment.dataset)
-            return None
-        survey = sources.survey(experiment.dataset)
-        listed = survey.table.assign(sha256=survey.table["id"], status="ok")
-        splits.split(listed, experiment.split)
+        _check_tests(experiment, survey)
     except HeadstartError as error:
         raise ConfigError(origin.located(str(error))) from None
     return survey
+
+
+def _check_tests(experiment: Experiment, home: "Survey | None") -> None:
+    """Check that every further test set is there and, where the classes are known, has no other."""
+    from headstart.data import further
+
+    for name, dataset in experiment.tests.items():
+        labels = set(further.survey(name, dataset).table["label"])
+        if home:
+            classes = set(home.table["label"])
+            further.require_classes(name, labels, classes, experiment.verdict.metric)

@@ -43,6 +43,9 @@ TRACKING = Path("results/mlflow")
 RUN = f"{RESULTS}/runs/{{strategy}}/fraction-{{fraction}}/split-{{split}}/seed-{{seed}}"
 JOB = "{strategy}_fraction-{fraction}_split-{split}_seed-{seed}"
 TUNING = f"{RESULTS}/tuning/{{strategy}}/fraction-{{fraction}}/split-{{split}}"
+TEST = f"{RESULTS}/tests/{{test}}"
+TEST_RUN = RUN.replace(RESULTS, TEST, 1)
+TESTS = [TEST.format(test=name) for name in EXPERIMENT.tests]
 SPLIT = f"{RESULTS}/splits/{{split}}"
 SPLITS = EXPERIMENT.split.numbers(EXPERIMENT.seeds)
 REPLICATES = EXPERIMENT.split.pairs(EXPERIMENT.seeds)
@@ -75,6 +78,7 @@ wildcard_constraints:
     fraction=r"\d\.\d+",
     split=r"\d+",
     seed=r"\d+",
+    test="|".join(EXPERIMENT.tests) or NOTHING,
 
 
 def strategies_from(features):

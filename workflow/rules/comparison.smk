@@ -15,6 +15,7 @@ rule compare:
         histories=run_files("history.csv", MODELS),
         manifest=f"{RESULTS}/manifest.csv",
         shortcuts=f"{RESULTS}/health/shortcuts.json",
+        tests=[f"{test}/verdict.json" for test in TESTS],
         tracking=ancient(f"{RESULTS}/tracking.json"),
         code=code("compare"),
     output:
@@ -104,6 +105,8 @@ rule report:
             f"{HEALTH}/{{figure}}.png", figure=["shortcuts", "suspects", "copies"]
         ),
         choices=CHOICES,
+        tests=[f"{test}/verdict.json" for test in TESTS],
+        test_notes=[f"{test}/notes.txt" for test in TESTS],
         run_records=run_files("run.json"),
         metrics=run_files("metrics.json"),
         run_figures=expand(

@@ -22,6 +22,7 @@ rule fetch:
         dataset=experiments.plain(EXPERIMENT.dataset),
         downloads="results/downloads",
         fingerprint=source_fingerprint,
+        trains=True,
     message:
         "Listing the images of the source"
     script:

@@ -77,6 +77,19 @@ def source_fingerprint(wildcards):
     return sources.fingerprint(EXPERIMENT.dataset)
 
 
+def test_settings(wildcards):
+    return experiments.plain(EXPERIMENT.tests[wildcards.test])
+
+
+def test_fingerprint(wildcards):
+    return sources.fingerprint(EXPERIMENT.tests[wildcards.test])
+
+
+def test_runs(name):
+    """A file of every model that a further set is tested with, in the set's own folder."""
+    return [f"{run.replace(RESULTS, TEST, 1)}/{name}" for run in MODELS]
+
+
 def features_file(wildcards):
     return (
         f"{RESULTS}/features/{EXPERIMENT.strategies[wildcards.strategy].features}.npy"

@@ -1,4 +1,7 @@
-"""Decode every usable image once into one memory-mapped file."""
+"""Decode every usable image once into one memory-mapped file.
+
+Pictures of more than 8 bits in a further test set are scaled as the experiment's own are.
+"""
 
 import json
 import logging
@@ -19,11 +22,15 @@ class Files:
     backbone: Path
     images: Path
     index: Path
+    home: Path | None = None
 
 
 def main(files: Files, threads: int) -> None:
     table = manifest.read(files.manifest)
     image = json.loads(files.backbone.read_text())["image"]
+    if files.home:
+        own = manifest.ranges(manifest.read(files.home))
+        image |= {"ranges": manifest.ranges(table) | own}
     with tqdm(total=len(table), unit="img", desc="cache", disable=None) as bar:
         progress = lambda done: bar.update(done - bar.n)  # noqa: E731
         cache.build(table, files.images, files.index, image, progress, threads)

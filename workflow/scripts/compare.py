@@ -22,6 +22,7 @@ class Files:
     manifest: Path
     shortcuts: Path
     tracking: Path
+    tests: tuple[Path, ...] = ()
 
 
 def main(files: Files, folder: Path, metric: str, margin: float) -> None:
@@ -32,7 +33,8 @@ def main(files: Files, folder: Path, metric: str, margin: float) -> None:
     runs = tables.runs_table(results)
     summary = tables.summary_table(runs, accuracies)
     shortcuts = json.loads(files.shortcuts.read_text())
-    verdict = comparison.compare(runs, study, margin, shortcuts)
+    tests = {path.parent.name: json.loads(path.read_text()) for path in files.tests}
+    verdict = comparison.compare(runs, study, margin, shortcuts, tests)
     runs.to_csv(folder / "runs.csv", index=False)
     summary.to_csv(folder / "summary.csv", index=False)
     contract.write(verdict, folder / "verdict.json")

@@ -21,8 +21,8 @@ class Files:
     notes: Path
 
 
-def main(dataset: dict[str, Any], downloads: Path, files: Files) -> None:
-    survey = sources.fetch(config.parse(config.Dataset, dataset), downloads)
+def main(dataset: dict[str, Any], downloads: Path, files: Files, trains: bool = True) -> None:
+    survey = sources.fetch(config.parse(config.Dataset, dataset), downloads, trains)
     survey.table.to_csv(files.source, index=False)
     logger.info("%d files in %d classes", len(survey.table), survey.table["label"].nunique())
     for note in survey.notes:
@@ -36,4 +36,5 @@ if "snakemake" in globals():
             snakemake.params.dataset,
             Path(snakemake.params.downloads),
             paths.named(Files, snakemake.output),
+            snakemake.params.trains,
         )

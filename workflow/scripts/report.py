@@ -27,6 +27,8 @@ class Files:
     tracking: Path
     report: Path
     choices: tuple[Path, ...] = ()
+    tests: tuple[Path, ...] = ()
+    test_notes: tuple[Path, ...] = ()
 
 
 def main(files: Files, experiment: dict[str, Any]) -> None:
@@ -43,6 +45,8 @@ def main(files: Files, experiment: dict[str, Any]) -> None:
         sanity_figures={caption(path): path for path in files.sanity},
         health_figures={caption(path): path for path in files.health},
         choices=[json.loads(path.read_text()) for path in files.choices],
+        tests={path.parent.name: json.loads(path.read_text()) for path in files.tests},
+        test_notes={path.parent.name: path.read_text().splitlines() for path in files.test_notes},
     )
     pages.build(files.report, study)
     store = tracking.read(files.tracking)

@@ -149,7 +149,8 @@ def summary(manifest: pd.DataFrame) -> list[str]:
         detail = ", ".join(f"{label} {count:,}" for label, count in counts.items())
     else:
         detail = f"{counts.min():,} to {counts.max():,} of each"
-    lines = [f"{len(usable):,} images in {len(counts)} classes ({detail})"]
+    classes = "class" if len(counts) == 1 else "classes"
+    lines = [f"{len(usable):,} images in {len(counts)} {classes} ({detail})"]
     broken = manifest[manifest["status"] != OK]
     if len(broken):
         lines.append(f"{len(broken):,} left out")

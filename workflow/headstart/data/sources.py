@@ -28,30 +28,34 @@ def list_images(dataset: Dataset) -> pd.DataFrame:
     return survey(dataset).table
 
 
-def survey(dataset: Dataset) -> Survey:
+def survey(dataset: Dataset, trains: bool = True) -> Survey:
     """List the images of a local source, sorted by id, and what its owner should know of them.
     Whether they can be read is for the manifest.
+
+    Args:
+        trains: whether models train on the images, which takes two classes and a part to train on.
 
     Raises:
         HeadstartError: the source is not there, or not laid out as the settings say.
     """
-    return _survey(dataset, roots.local(dataset))
+    return _survey(dataset, roots.local(dataset), trains)
 
 
-def fetch(dataset: Dataset, folder: Path) -> Survey:
+def fetch(dataset: Dataset, folder: Path, trains: bool = True) -> Survey:
     """List the images of any source, after downloading and unpacking what is not here yet.
 
     Args:
         folder: where downloads are kept. One subfolder per address, shared by all experiments
             and used by one process at a time.
+        trains: as in `survey`.
 
     Raises:
         HeadstartError: nothing can be fetched, or it is not laid out as the settings say.
     """
     if is_local(dataset):
-        return survey(dataset)
+        return survey(dataset, trains)
     check_address(dataset)
-    return _survey(dataset, roots.unpacked(dataset, folder))
+    return _survey(dataset, roots.unpacked(dataset, folder), trains)
 
 
 def fingerprint(dataset: Dataset) -> str:
@@ -109,11 +113,16 @@ def _files(dataset: Dataset, root: Path) -> Iterable[str]:
         raise HeadstartError(f"dataset.path: {error}") from None
 
 
-def _survey(dataset: Dataset, root: Path) -> Survey:
-    if dataset.table:
-        listing, lines = _from_table(dataset, dataset.table, root)
+def _survey(dataset: Dataset, root: Path, trains: bool) -> Survey:
+    least = 2 if trains else 1
+    if table := dataset.table:
+        listing, lines = _from_table(dataset, table, root)
+        where = f"dataset.table.label ({table.label!r} of {table.file})"
+        _require_classes(listing, where, least)
+        if trains:
+            _require_train_part(listing, table)
     else:
-        listing, lines = _from_folders(dataset, root)
+        listing, lines = _from_folders(dataset, root, least)
     listing = listing.sort_values("id", ignore_index=True)
     listing["group"] = _groups(dataset, listing)
     return Survey(listing, [names.one_line(line) for line in (*lines, *notes.on(listing))])
@@ -149,8 +158,6 @@ def _from_table(dataset: Dataset, table: Table, root: Path) -> tuple[pd.DataFram
             raise HeadstartError(
                 f"{given.keys}: no row of {table.file} is left; correct the patterns"
             )
-    _require_two_classes(listing, f"dataset.table.label ({table.label!r} of {table.file})")
-    _require_train_part(listing, table)
     return listing, lines
 
 
@@ -163,11 +170,11 @@ def _require_train_part(listing: pd.DataFrame, table: Table) -> None:
         )
 
 
-def _require_two_classes(listing: pd.DataFrame, where: str, hint: str = "") -> None:
+def _require_classes(listing: pd.DataFrame, where: str, least: int, hint: str = "") -> None:
     labels = listing["label"].unique()
     if not len(labels):
         raise HeadstartError(f"{where}: lists no images")
-    if len(labels) < 2:
+    if len(labels) < least:
         text = f"{where}: found only one class, {labels[0]!r}; give at least two{hint}"
         raise HeadstartError(names.one_line(text))
 
@@ -175,8 +182,8 @@ def _require_two_classes(listing: pd.DataFrame, where: str, hint: str = "") -> N
 # Folders
 
 
-def _from_folders(dataset: Dataset, root: Path) -> tuple[pd.DataFrame, list[str]]:
-    """The listing of class folders, and notes on what lies beside them."""
+def _from_folders(dataset: Dataset, root: Path, least: int) -> tuple[pd.DataFrame, list[str]]:
+    """The listing of class folders, at least so many, and notes on what lies beside them."""
     foreign = not is_local(dataset)
     key = "dataset.folder" if foreign else "dataset.path"
     tree = Tree(root, patterns.of(dataset))
@@ -194,7 +201,7 @@ def _from_folders(dataset: Dataset, root: Path) -> tuple[pd.DataFrame, list[str]
     if first.part:
         hint = "set dataset.classes: inner to have the labels from the folders in it"
     where = f"{key} {root if foreign else dataset.path}"
-    _require_two_classes(listing, where, f", or {hint}" if deeper else "")
+    _require_classes(listing, where, least, f", or {hint}" if deeper else "")
     return listing, lines
 
 

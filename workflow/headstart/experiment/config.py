@@ -150,6 +150,7 @@ class Experiment:
     seeds: tuple[int, ...]
     fractions: tuple[float, ...]
     evaluation: Evaluation
+    tests: dict[str, Dataset]
     tuning: Tuning
     verdict: Verdict
     report: Report

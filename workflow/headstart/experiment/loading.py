@@ -64,7 +64,7 @@ def from_dict(raw: dict[str, Any], origin: Origin = _UNKNOWN) -> config.Experime
     Raises:
         ConfigError: in one line, the first key that breaks a rule, its value and the rule.
     """
-    raw = recipes.expanded(raw, origin)
+    raw = _with_test_sets(recipes.expanded(raw, origin))
     settings = with_defaults(raw, origin)
     settings["split"] = settings["dataset"].pop("split")
     shared = settings["training"]
@@ -77,6 +77,18 @@ def from_dict(raw: dict[str, Any], origin: Origin = _UNKNOWN) -> config.Experime
     experiment = config.parse(config.Experiment, settings)
     checks.check(experiment, origin)
     return experiment
+
+
+def _with_test_sets(raw: dict[str, Any]) -> dict[str, Any]:
+    """A raw configuration in which a further test set that is a text is the folder of that path."""
+    tests = raw.get("tests")
+    if not isinstance(tests, dict):
+        return raw
+    named = {
+        name: {"source": "folder", "path": given} if isinstance(given, str) else given
+        for name, given in tests.items()
+    }
+    return raw | {"tests": named}
 
 
 def _own_norm(init: str) -> str:

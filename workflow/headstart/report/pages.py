@@ -64,6 +64,7 @@ class Study:
         manifest: and `split`, the contents of manifest.csv and split.csv, with their notes.
         comparison_figures: and `sanity_figures`, `health_figures`, by caption.
         choices: the content of every choice.json of a tuning.
+        tests: the verdict of each further test set, by name, and in `test_notes` its notes.
     """
 
     experiment: Mapping[str, Any]
@@ -78,6 +79,8 @@ class Study:
     sanity_figures: Mapping[str, Path]
     health_figures: Mapping[str, Path] = field(default_factory=dict)
     choices: Sequence[Mapping[str, Any]] = ()
+    tests: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    test_notes: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def build(output: Path, study: Study) -> None:
@@ -113,6 +116,7 @@ def _content(study: Study) -> dict[str, Any]:
         "sanity_figures": _figures(study.sanity_figures),
         "health_figures": _figures(study.health_figures),
         "tuning": [_choice(choice) for choice in study.choices],
+        "tests": [_test(study, entry) for entry in study.verdict["tests"]],
         "runs": details,
         "most_illustrated": MOST_ILLUSTRATED,
         "facts": _facts(experiment, [run["made_by"] for run in details]),
@@ -181,6 +185,15 @@ def _choice(choice: Mapping[str, Any]) -> dict[str, Any]:
     place = choice["place"]
     fraction = float(place["fraction"])
     return {**choice, **place, "fraction": fraction, "trials": trials}
+
+
+def _test(study: Study, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A further test set: its entry in the verdict, and its strategies and pairs beside home's."""
+    verdict = study.tests[entry["name"]]
+    home = {each["strategy"]: each for each in study.verdict["strategies"]}
+    rows = [{**each, "home": home[each["strategy"]]} for each in verdict["strategies"]]
+    notes = study.test_notes.get(entry["name"], ())
+    return {**entry, "rows": rows, "comparisons": verdict["comparisons"], "notes": notes}
 
 
 def _figures(figures: Mapping[str, Path]) -> list[dict[str, Any]]:

@@ -1,8 +1,10 @@
 """The verdict: which strategy leads at the largest fraction, and what is shown of every pair."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
-from headstart.verdict import answers, chances, curves, inference, planning, tables
+from headstart.verdict import answers, chances, curves, elsewhere, inference, planning, tables
 from headstart.verdict.answers import Answer
 from headstart.verdict.inference import McNemar
 from headstart.verdict.metrics import NAMES
@@ -13,7 +15,11 @@ POINT = 0.01
 
 
 def compare(
-    runs: pd.DataFrame, study: Study, margin: float = 1.0, shortcuts: dict | None = None
+    runs: pd.DataFrame,
+    study: Study,
+    margin: float = 1.0,
+    shortcuts: dict | None = None,
+    tests: Mapping[str, dict] | None = None,
 ) -> dict:
     """The verdict at the largest fraction, ready for verdict.json.
 
@@ -22,6 +28,7 @@ def compare(
         study: the scores of the same runs.
         margin: the difference worth having, in points: hundredths of the metric.
         shortcuts: from `headstart.verdict.shortcuts.floor`.
+        tests: the verdicts of further test sets, by name.
     """
     largest = study.largest_fraction
     compared = runs[runs["fraction"] == largest]
@@ -52,6 +59,7 @@ def compare(
         "comparisons": [_pair(answer) for answer in found],
         "learning_curve": curves.learning_curve(study, runs, margin * POINT),
     }
+    verdict["tests"] = [elsewhere.told(verdict, *each) for each in (tests or {}).items()]
     return {**verdict, "statement": statement(verdict, compared)}
 
 

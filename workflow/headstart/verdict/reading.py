@@ -20,7 +20,7 @@ class Result:
     """One evaluated run.
 
     Attributes:
-        folder: of the run.
+        folder: of the run's predictions.
         run: content of run.json.
         metrics: content of metrics.json.
         predictions: columns label and predicted, indexed by image id and sorted by it.
@@ -46,8 +46,12 @@ class Result:
         return int(self.run["seed"])
 
 
-def read(folders: Sequence[Path]) -> list[Result]:
+def read(folders: Sequence[Path], records: Sequence[Path] | None = None) -> list[Result]:
     """Read runs, in the order given.
+
+    Args:
+        folders: each holds predictions.parquet and metrics.json.
+        records: folders with the run.json of each, where these are others.
 
     Raises:
         HeadstartError: no folders, a file is missing, a run is given twice, or two runs of one
@@ -55,7 +59,7 @@ def read(folders: Sequence[Path]) -> list[Result]:
     """
     if not folders:
         raise HeadstartError("no runs to compare; train and evaluate at least one")
-    results = [_result(folder) for folder in folders]
+    results = [_result(*pair) for pair in zip(folders, records or folders, strict=True)]
     _check_each_once(results)
     _check_same_images(results)
     return results
@@ -222,8 +226,8 @@ def _json(path: Path) -> dict:
         raise HeadstartError(f"{path}: missing; train and evaluate this run first") from None
 
 
-def _result(folder: Path) -> Result:
-    run, scores = _json(folder / "run.json"), _json(folder / "metrics.json")
+def _result(folder: Path, record: Path) -> Result:
+    run, scores = _json(record / "run.json"), _json(folder / "metrics.json")
     path = folder / "predictions.parquet"
     try:
         frame = pd.read_parquet(path).set_index("id").sort_index()

@@ -39,7 +39,8 @@ def statement(verdict: dict, runs: pd.DataFrame) -> str:
     """
     remarks = [_floor(verdict), _shortcut(verdict), _optimism(verdict), _single_models(verdict)]
     joint = "; ".join(remark for remark in remarks if remark)
-    sentences = [_advice(verdict, runs), *_learning(verdict), joint]
+    abroad = [each["statement"] for each in verdict["tests"]]
+    sentences = [_advice(verdict, runs), *_learning(verdict), *abroad, joint]
     said = [f"{text[0].upper()}{text[1:]}." for text in sentences if text]
     return " ".join([_lead(verdict), *said])
 
