@@ -170,13 +170,16 @@ def test_every_kind_of_mistake_has_its_line(file):
             loading.load(file)
         return str(caught.value)
 
-    good = (ROOT / "config/config.yaml").read_text()
-    image, phase = (good[: good.index(text)].count("\n") + 1 for text in ("image: {", "start_size"))
-    assert error(good.replace("size: 160", "size: 8")).startswith(f"mine.yaml:{image}: image.size")
-    assert error(good.replace("image: {", "imgae: {")).startswith(f"mine.yaml:{image}: imgae is")
+    good = (
+        "experiment: mine\ndataset: {source: folder, path: photos}\nimage: {size: 160}\n"
+        "strategies:\n  full:\n    init: pretrained\n    phases:\n"
+        "      - {train: all, epochs: 6, start_size: 96, lr: 1.0e-3}\n"
+    )
+    assert error(good.replace("size: 160", "size: 8")).startswith("mine.yaml:3: image.size")
+    assert error(good.replace("image: {", "imgae: {")).startswith("mine.yaml:3: imgae is")
     rule = error(good.replace("size: 160", "size: 80"))
-    assert rule.startswith(f"mine.yaml:{phase}: strategies.full.phases[0].start_size is 96")
-    assert error(good.replace("image: {", "image: }")).startswith(f"mine.yaml:{image}: not valid")
+    assert rule.startswith("mine.yaml:8: strategies.full.phases[0].start_size is 96")
+    assert error(good.replace("image: {", "image: }")).startswith("mine.yaml:3: not valid")
     assert error("report: {}\n").startswith("mine.yaml: ")
 
 
