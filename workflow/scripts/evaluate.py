@@ -4,7 +4,7 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,9 @@ from headstart.compute import devices, leases
 from headstart.data.cache import ImageCache
 from headstart.report.figures import runs as figures
 from headstart.verdict import calibration, evaluation
+
+if TYPE_CHECKING:
+    from headstart import prediction
 
 logger = logging.getLogger("headstart.evaluate")
 
@@ -47,10 +50,12 @@ def main(files: Files, flips: list[str], threads: int) -> None:
     test = pd.read_csv(files.test, dtype=str, keep_default_na=False)
     train_val = pd.read_csv(files.train_val, dtype=str, keep_default_na=False)
     unseen = train_val[train_val.split == "val"]
-    val = unseen.iloc[:0] if run["trained_on_val"] else unseen
+    fits = len(unseen) >= calibration.ENOUGH and not run["trained_on_val"]
+    val = unseen if fits else unseen.iloc[:0]
     images = pd.concat([val, test])
     codes = pd.Categorical(images.label, categories=classes).codes.astype(np.int64)
-    probabilities = infer(files, run, classes, list(images.id), flips, threads)
+    classifier = uncalibrated(files, run, classes, flips)
+    probabilities = infer(files, classifier, cache, list(images.id), run["precision"], threads)
     temperature = calibration.temperature(probabilities[: len(val)], codes[: len(val)])
     probabilities = calibration.tempered(probabilities[len(val) :], temperature)
     predictions = evaluation.predictions_frame(
@@ -67,22 +72,34 @@ def main(files: Files, flips: list[str], threads: int) -> None:
     track(files, run["mlflow_run_id"], metrics)
 
 
-def infer(
-    files: Files, run: dict, classes: list[str], ids: list[str], flips: list[str], threads: int
-) -> np.ndarray:
-    """Class probabilities (len(ids), K), uncalibrated; from cached features where there are any."""
+def uncalibrated(
+    files: Files, run: dict, classes: list[str], flips: list[str]
+) -> "prediction.Classifier":
+    """The trained model as it is tested, but for the temperature that the test itself fits."""
     from headstart import prediction
 
     description = json.loads(files.backbone.read_text())
     model = prediction.load_model(description, len(classes), files.model)
     loss = run["settings"]["strategy"]["training"]["loss"]
-    classifier = prediction.Classifier(model, classes, description["image"], loss, tuple(flips))
+    return prediction.Classifier(model, classes, description["image"], loss, tuple(flips))
+
+
+def infer(
+    files: Files,
+    classifier: "prediction.Classifier",
+    cache: ImageCache,
+    ids: list[str],
+    precision: str,
+    threads: int,
+) -> np.ndarray:
+    """Class probabilities (len(ids), K); from cached features where there are any."""
+    from headstart import prediction
+
     if files.features and files.feature_ids:
         position = {name: i for i, name in enumerate(files.feature_ids.read_text().splitlines())}
         features = np.load(files.features)[:, [position[name] for name in ids]]
         return prediction.from_features(classifier, features)
-    cache = ImageCache.open(files.images, files.index)
-    device = devices.open_device(run["precision"], threads)
+    device = devices.open_device(precision, threads)
     return prediction.probabilities(classifier, cache, ids, device)
 
 
