@@ -127,10 +127,8 @@ class Strategy:
 
     @property
     def epochs(self) -> int:
-        """Epochs of all phases; those of a probe are the strengths tried."""
-        return sum(phase.epochs for phase in self.phases) + (
-            self.phases[0].strengths if self.is_probe else 0
-        )
+        """Epochs of all phases; a probe has none."""
+        return sum(phase.epochs for phase in self.phases)
 
     def fitted(self, images: int) -> "Strategy":
         """The strategy with its lengths in epochs of so many training images."""
