@@ -10,6 +10,7 @@ from headstart import prediction
 from headstart.compute.devices import Device
 from headstart.data.cache import ImageCache
 from headstart.models import backbones, mixing
+from headstart.verdict import tables
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,8 +84,7 @@ def record(
     members: Sequence[dict[str, Any]], place: dict[str, Any], kind: str, own_seconds: float
 ) -> dict[str, Any]:
     """The run.json of a derived run: what the last member's says, at the cost of all of them."""
-    costs = [f"{what}device_seconds" for what in ("", "feature_", "tuning_")]
-    costs += ["train_seconds", "feature_seconds"]
+    costs = (*tables.DEVICE_SECONDS, "train_seconds", "feature_seconds")
     total = {name: sum(member[name] for member in members) for name in costs}
     total["device_seconds"] += own_seconds
     total["trials"] = max(member["trials"] for member in members)

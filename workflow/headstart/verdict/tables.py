@@ -9,6 +9,8 @@ from headstart.verdict.reading import Result
 from headstart.verdict.scores import Study
 
 _METRICS = ["accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece"]
+#: What a result cost its device, in run.json: training, the features it shares, and the tuning.
+DEVICE_SECONDS = ("device_seconds", "feature_device_seconds", "tuning_device_seconds")
 RUN_COLUMNS = [
     "strategy",
     "fraction",
@@ -51,9 +53,7 @@ def runs_table(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def _device_seconds(run: dict) -> float:
-    """What a result cost its device: training, the features it shares, and the tuning."""
-    parts = ("device_seconds", "feature_device_seconds", "tuning_device_seconds")
-    return sum(run[part] for part in parts)
+    return sum(run[part] for part in DEVICE_SECONDS)
 
 
 def seconds(runs: pd.DataFrame) -> dict[str, float]:
