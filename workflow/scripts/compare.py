@@ -28,8 +28,7 @@ class Files:
 def main(files: Files, folder: Path, metric: str, margin: float) -> None:
     results = reading.read([record.parent for record in files.runs])
     groups = manifest.read(files.manifest).set_index("id")["group"]
-    accuracies = reading.grouped(reading.study(results), groups)
-    study = reading.grouped(reading.study(reading.with_seeds(results), metric), groups)
+    accuracies, study = reading.studies(results, groups, metric)
     runs = tables.runs_table(results)
     summary = tables.summary_table(runs, accuracies)
     shortcuts = json.loads(files.shortcuts.read_text())

@@ -24,9 +24,7 @@ def main(files: Files, metric: str, margin: float) -> None:
     tested = [predictions.parent for predictions in files.predictions]
     results = reading.read(tested, [record.parent for record in files.runs])
     groups = manifest.read(files.manifest).set_index("id")["group"]
-    accuracies, study = (
-        reading.grouped(reading.study(results, name), groups) for name in ("accuracy", metric)
-    )
+    accuracies, study = reading.studies(results, groups, metric)
     runs = tables.runs_table(results)
     tables.summary_table(runs, accuracies).to_csv(files.summary, index=False)
     verdict = comparison.compare(runs, study, margin)

@@ -97,6 +97,18 @@ def study(results: Sequence[Result], metric: str = "accuracy") -> Study:
     )
 
 
+def studies(results: Sequence[Result], groups: pd.Series, metric: str) -> tuple[Study, Study]:
+    """The study of all runs' accuracy, for the tables, and that which the verdict is about.
+
+    Args:
+        results: from `read`.
+        groups: as in `grouped`.
+        metric: of the verdict.
+    """
+    judged = study(with_seeds(results), metric)
+    return grouped(study(results), groups), grouped(judged, groups)
+
+
 def grouped(study: Study, groups: pd.Series) -> Study:
     """The study with its images in groups.
 
