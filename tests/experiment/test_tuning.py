@@ -52,6 +52,17 @@ def test_a_probe_tries_strengths(strategies):
     assert all(trial.phases[0].strengths == 1 for trial in trials)
 
 
+def test_the_written_setting_stays_unless_another_is_clearly_better():
+    written = [1.1, 1.5, 0.7, 1.1]
+    assert tuning.chosen([written, [1.0] * 4]) == 0, "0.1 above, of standard error 0.14"
+    assert tuning.chosen([written, [1.0, 1.4, 0.6, 1.0]]) == 1, "0.1 above in every pair"
+
+
+def test_within_a_standard_error_of_the_best_the_first_tried_is_chosen():
+    assert tuning.chosen([[5.0, 5.0], [1.0, 2.0], [2.0, 0.9]]) == 1
+    assert tuning.chosen([[0.3, 0.2]]) == 0
+
+
 def test_a_best_on_the_edge_is_told():
     tried = [{"lr": 0.1, "norm": "frozen"}, {"lr": 0.3, "norm": "frozen"}, {"lr": 0.03}]
     assert tuning.on_edge(tried, 1) == "lr" == tuning.on_edge(tried, 2)

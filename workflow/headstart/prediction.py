@@ -18,6 +18,7 @@ from headstart.data import decoding, manifest
 from headstart.experiment import config
 from headstart.models import (
     backbones,
+    calibration,
     layers,
     layouts,
     neighbours,
@@ -26,7 +27,6 @@ from headstart.models import (
     weights,
 )
 from headstart.training import losses
-from headstart.verdict import calibration
 from headstart.views import augmentation
 from headstart.views.reader import Normalizer, Reader, consecutive
 

@@ -11,6 +11,8 @@ from headstart.experiment import tuning
 
 logger = logging.getLogger("headstart.choose")
 
+SHOWN = ("tried", "val_loss", "val_accuracy", "device_seconds")
+
 
 @dataclass(frozen=True)
 class Files:
@@ -21,19 +23,19 @@ class Files:
 
 def main(files: Files, place: dict[str, str]) -> None:
     trials = [json.loads(path.read_text()) for path in files.trials]
-    chosen = min(range(len(trials)), key=lambda number: trials[number]["val_loss"])
+    chosen = tuning.chosen([trial["losses"] for trial in trials])
     edge = tuning.on_edge([trial["tried"] for trial in trials], chosen)
     choice = {
         "strategy": trials[chosen]["strategy"],
         "place": place,
         "chosen": chosen,
         "edge": edge,
-        "trials": [{k: v for k, v in trial.items() if k != "strategy"} for trial in trials],
+        "trials": [{name: trial[name] for name in SHOWN} for trial in trials],
         "device_seconds": sum(trial["device_seconds"] for trial in trials),
     }
     files.choice.write_text(json.dumps(choice, indent=2) + "\n")
     name, found = place["strategy"], trials[chosen]["tried"]
-    logger.info("%s: of %d trials %s validates best", name, len(trials), found)
+    logger.info("%s: of %d trials %s is chosen", name, len(trials), found)
     if edge:
         logger.warning(
             "%s: the best %s, %g, is the last one tried on its side; more trials may find a better",

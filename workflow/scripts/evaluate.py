@@ -12,8 +12,9 @@ import pandas as pd
 from headstart import logs, paths, tracking
 from headstart.compute import devices, leases
 from headstart.data.cache import ImageCache
+from headstart.models import calibration
 from headstart.report.figures import runs as figures
-from headstart.verdict import calibration, evaluation
+from headstart.verdict import evaluation
 
 if TYPE_CHECKING:
     from headstart import prediction

@@ -9,6 +9,8 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from headstart.experiment.config import Phase, Strategy
 
 _STEPS = (0, -1, 1, 2, -2, 3, -3, 4, -4, 5, -5, 6)
@@ -38,6 +40,22 @@ def tried(trial: Strategy) -> dict[str, Any]:
     if trial.is_probe:
         return {"strength": phase.strength} if phase.strength else {}
     return {"lr": phase.lr, "norm": phase.norm} if _has_statistics(phase) else {"lr": phase.lr}
+
+
+def chosen(losses: list[list[float]]) -> int:
+    """The first trial, in the order of trying, that validates as well as the best.
+
+    As well means: its mean loss is at most one standard error of their difference above (Breiman
+    et al. 1984, section 3.4.3, on pairs of the same images). So on few images the setting as it is
+    written stays unless another is clearly better.
+
+    Args:
+        losses: of every trial, the loss of each validation image.
+    """
+    table = np.array(losses)
+    gaps = table - table[table.mean(axis=1).argmin()]
+    margins = gaps.std(axis=1) / math.sqrt(gaps.shape[1])
+    return int((gaps.mean(axis=1) <= margins).argmax())
 
 
 def on_edge(settings: list[dict[str, Any]], chosen: int) -> str:

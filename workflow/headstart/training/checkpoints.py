@@ -33,6 +33,7 @@ class Progress:
     best_score: tuple[float, float] = (0.0, 0.0)
     best_model: "State" = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
+    val_losses: list[float] = field(default_factory=list)
     device_seconds: float = 0.0
     mlflow_run_id: str = ""
 

@@ -49,6 +49,8 @@ def fit(strategy: Strategy, features: np.ndarray, examples: Examples, journal: J
         seconds, started = time.perf_counter() - started, time.perf_counter()
         row |= {"images_per_second": len(bank) / seconds, "seconds": seconds}
         progress.add(row, strategy.training.score, partial(_head, bank, given, k))
+        if progress.best_epoch == number:
+            progress.val_losses = F.nll_loss(logits, labels["val"], reduction="none").tolist()
     journal.save(progress)
     return progress
 

@@ -17,13 +17,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import LinearSVC
 
 from headstart.experiment.config import Phase, Strategy
+from headstart.models import calibration
 from headstart.training import neighbours
 from headstart.training.checkpoints import Progress
 from headstart.training.journal import Journal
@@ -90,10 +91,13 @@ def fit(
     for number, c in enumerate(_values(phase)[progress.epoch :], start=progress.epoch + 1):
         started = time.perf_counter()
         row: dict[str, float] = {"epoch": number, "phase": 0, "lr": c}
-        row |= _validated(data, partial(classify, c))
+        scores = _validated(data, partial(classify, c))
+        row |= {name: float(values.mean()) for name, values in scores.items()}
         seconds = time.perf_counter() - started
         row |= {"images_per_second": len(final) / seconds, "seconds": seconds}
         progress.add(row, strategy.training.score, dict)
+        if progress.best_epoch == number:
+            progress.val_losses = scores["val_loss"].tolist()
     best = progress.history[progress.best_epoch - 1]["lr"]
     progress.best_model = _head(*classify(best, *data.rows(final)))
     journal.save(progress)
@@ -108,7 +112,7 @@ def head(
     data = _data(phase, features, examples)
     train = data.rows(np.arange(len(examples.labels["train"])))
     classify = partial(_fitted, phase.classifier, seed)
-    losses = {c: _validated(data, partial(classify, c))["val_loss"] for c in _values(phase)}
+    losses = {c: _validated(data, partial(classify, c))["val_loss"].mean() for c in _values(phase)}
     best = min(losses, key=lambda c: losses[c])
     logger.info("the head starts from a probe with C = %.3g", best)
     found = _head(*classify(best, *train))
@@ -149,21 +153,16 @@ def _data(phase: Phase, features: np.ndarray, examples: Examples) -> Data:
 
 def _validated(
     data: Data, classify: Callable[..., tuple[np.ndarray, np.ndarray]]
-) -> dict[str, float]:
-    """Loss and accuracy on what each fit did not see, and on what it saw, means over images."""
-    scores: dict[str, list[float]] = {}
-    weights: dict[str, list[int]] = {"train": [], "val": []}
+) -> dict[str, np.ndarray]:
+    """Loss and accuracy of each image that a fit did not see (val), and of those that it saw."""
+    scores: dict[str, list[np.ndarray]] = {}
     for fitted, scored in data.parts:
         weight, bias = classify(*data.rows(fitted))
         for part, positions in (("train", fitted), ("val", scored)):
             logits = data.features[0, positions] @ weight.T + bias
-            weights[part].append(len(positions))
-            for name, value in _scores(part, logits, data.labels[positions]).items():
-                scores.setdefault(name, []).append(value)
-    return {
-        name: float(np.average(values, weights=weights[name.split("_")[0]]))
-        for name, values in scores.items()
-    }
+            for name, values in _scores(logits, data.labels[positions]).items():
+                scores.setdefault(f"{part}_{name}", []).append(values)
+    return {name: np.concatenate(values) for name, values in scores.items()}
 
 
 def _head(weight: np.ndarray, bias: np.ndarray) -> dict[str, torch.Tensor]:
@@ -192,10 +191,9 @@ def _linear(classifier: Any) -> tuple[np.ndarray, np.ndarray]:
     return weight.astype(np.float32), bias.astype(np.float32)
 
 
-def _scores(part: str, logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities = shifted / shifted.sum(axis=1, keepdims=True)
+def _scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+    shares = softmax(logits.astype(np.float64), axis=1)
     return {
-        f"{part}_loss": float(log_loss(labels, probabilities, labels=np.arange(logits.shape[1]))),
-        f"{part}_accuracy": float((logits.argmax(axis=1) == labels).mean()),
+        "loss": calibration.losses(shares, labels),
+        "accuracy": logits.argmax(axis=1) == labels,
     }

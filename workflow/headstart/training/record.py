@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,7 +11,6 @@ from torch import nn
 
 from headstart import provenance
 from headstart.compute import devices
-from headstart.experiment import config, tuning
 from headstart.experiment.config import Phase
 from headstart.models import adapters, layers
 from headstart.training import probes
@@ -33,19 +31,6 @@ def write(inputs: Inputs, outputs: RunFiles, progress: Progress, whole: nn.Modul
     run = _made_by(inputs) | _cost(inputs, progress, whole)
     run |= {"best_epoch": progress.best_epoch, "mlflow_run_id": progress.mlflow_run_id}
     outputs.run.write_text(json.dumps(run, indent=2, sort_keys=True) + "\n")
-
-
-def write_trial(inputs: Inputs, path: Path, progress: Progress) -> None:
-    """Write what tuning judges a trial by: the validation scores of its kept epoch, its cost."""
-    kept = progress.history[progress.best_epoch - 1]
-    trial = {
-        "tried": tuning.tried(inputs.job.strategy),
-        "val_loss": kept["val_loss"],
-        "val_accuracy": kept["val_accuracy"],
-        "device_seconds": progress.device_seconds,
-        "strategy": config.plain(inputs.job.strategy),
-    }
-    path.write_text(json.dumps(trial, indent=2) + "\n")
 
 
 def _made_by(inputs: Inputs) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 from headstart import provenance, tracking
 from headstart.compute import devices, parallel
 from headstart.training import inputs as reading
-from headstart.training import loop, probes, record
+from headstart.training import loop, probes, record, trials
 from headstart.training.checkpoints import Progress, ResumeFile
 from headstart.training.inputs import Inputs
 from headstart.training.jobs import Job, RunFiles, TrialFiles
@@ -67,7 +67,7 @@ def _try(inputs: Inputs, outputs: TrialFiles) -> None:
     journal = Journal(resume)
     progress = _fit(inputs, journal)
     if parallel.rank() == 0:
-        record.write_trial(inputs, outputs.trial, progress)
+        trials.write(inputs, outputs.trial, progress)
         journal.close()
 
 

@@ -8,21 +8,21 @@ _LEAST, _MOST = 0.05, 20.0
 _TINY = 1e-12
 
 
-def temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
+def temperature(probabilities: np.ndarray, labels: np.ndarray, at_least: int = ENOUGH) -> float:
     """The temperature that gives the labels the least log loss; 1 on too few images.
 
     Args:
         probabilities: float (n, K), rows sum to 1, of images that did not train the model.
         labels: int (n,), class indices.
+        at_least: images that are not too few.
     """
     from scipy.optimize import minimize_scalar
 
-    if len(labels) < ENOUGH:
+    if len(labels) < at_least:
         return 1.0
 
     def loss(log_temperature: float) -> float:
-        scaled = tempered(probabilities, float(np.exp(log_temperature)))
-        return float(-np.log(scaled[np.arange(len(labels)), labels] + _TINY).mean())
+        return float(losses(tempered(probabilities, float(np.exp(log_temperature))), labels).mean())
 
     found = minimize_scalar(loss, bounds=(np.log(_LEAST), np.log(_MOST)), method="bounded")
     return float(np.exp(found.x))
@@ -35,3 +35,9 @@ def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     logits = np.log(probabilities.astype(np.float64) + _TINY) / temperature
     scores = np.exp(logits - logits.max(axis=1, keepdims=True))
     return (scores / scores.sum(axis=1, keepdims=True)).astype(probabilities.dtype)
+
+
+def losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The log loss (n,) of each image."""
+    loss: np.ndarray = -np.log(np.maximum(probabilities[np.arange(len(labels)), labels], _TINY))
+    return loss

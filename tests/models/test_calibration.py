@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from headstart.verdict import calibration
+from headstart.models import calibration
 
 
 def overconfident(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
