@@ -32,9 +32,10 @@ update_config(config, ORIGIN.overrides)
 try:
     EXPERIMENT = loading.from_dict(config, ORIGIN)
     if workflow.is_main_process:
-        from headstart import preflight
+        from headstart import preflight, progress
 
         preflight.check(EXPERIMENT, ORIGIN)
+        logger.addHandler(progress.StudyProgress(logger.info))
 except HeadstartError as error:
     sys.exit(f"error: {error}")
 

@@ -2,10 +2,12 @@
 
 import logging
 import time
+from typing import NoReturn
 
 import numpy as np
 import torch
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from headstart import HeadstartError
 from headstart.compute import devices, parallel
@@ -33,49 +35,59 @@ def fit(task: Task, batches: Batches, strategy: Strategy, seed: int, journal: Jo
         HeadstartError: the loss is not finite.
     """
     progress = journal.open()
-    first = 1
-    for index, phase in enumerate(strategy.phases):
-        epochs = range(first, first + phase.epochs)
-        first = epochs.stop
-        if not epochs or progress.epoch >= epochs.stop:
-            continue
-        task.begin(phase, len(batches.sizes))
-        if progress.epoch in epochs:
-            task.restore(progress.task)
-        for epoch in range(max(epochs.start, progress.epoch + 1), epochs.stop):
-            draws = np.random.default_rng([seed, epoch, 2, parallel.rank()])
-            torch.manual_seed(int(draws.integers(2**63)))
-            row: dict[str, float] = {"epoch": epoch, "phase": index, "lr": task.lr}
-            started = devices.seconds_spent(task.device)
-            row |= _train_epoch(task, batches, epoch)
-            row |= _validate(task, batches)
-            progress.device_seconds += devices.seconds_spent(task.device) - started
-            row["seconds"] = row.pop("train_seconds") + row.pop("val_seconds")
-            _require_finite(row, index)
-            progress.add(row, strategy.training.select_by, task.kept)
-            if epoch % max(1, strategy.epochs // _LOGGED) == 0 or epoch == strategy.epochs:
-                _log(row)
-            if journal.due() or epoch == strategy.epochs:
-                progress.task = task.state()
-                journal.save(progress)
+    with _bar(strategy, batches, progress.epoch) as bar, logging_redirect_tqdm():
+        first = 1
+        for index, phase in enumerate(strategy.phases):
+            epochs = range(first, first + phase.epochs)
+            first = epochs.stop
+            if not epochs or progress.epoch >= epochs.stop:
+                continue
+            task.begin(phase, len(batches.sizes))
+            if progress.epoch in epochs:
+                task.restore(progress.task)
+            for epoch in range(max(epochs.start, progress.epoch + 1), epochs.stop):
+                bar.set_description(f"epoch {epoch} of {strategy.epochs}")
+                draws = np.random.default_rng([seed, epoch, 2, parallel.rank()])
+                torch.manual_seed(int(draws.integers(2**63)))
+                row: dict[str, float] = {"epoch": epoch, "phase": index, "lr": task.lr}
+                started = devices.seconds_spent(task.device)
+                row |= _train_epoch(task, batches, epoch, bar)
+                row |= _validate(task, batches)
+                progress.device_seconds += devices.seconds_spent(task.device) - started
+                row["seconds"] = row.pop("train_seconds") + row.pop("val_seconds")
+                _require_finite(row, index)
+                progress.add(row, strategy.training.select_by, task.kept)
+                if epoch % max(1, strategy.epochs // _LOGGED) == 0 or epoch == strategy.epochs:
+                    _log(row)
+                if journal.due() or epoch == strategy.epochs:
+                    progress.task = task.state()
+                    journal.save(progress)
     return progress
 
 
-def _train_epoch(task: Task, batches: Batches, epoch: int) -> dict[str, float]:
+def _bar(strategy: Strategy, batches: Batches, done: int) -> "tqdm[NoReturn]":
+    """A bar over the images of all epochs, on a terminal; of several processes the first has it."""
+    images, hidden = sum(batches.sizes), parallel.rank() > 0 or None
+    total, initial = images * strategy.epochs, images * done
+    return tqdm(total=total, initial=initial, unit=" images", leave=False, disable=hidden)
+
+
+def _train_epoch(
+    task: Task, batches: Batches, epoch: int, bar: "tqdm[NoReturn]"
+) -> dict[str, float]:
     task.train_mode()
     total = torch.zeros((), dtype=torch.float64, device=task.device.type)
     correct = torch.zeros((), dtype=torch.int64, device=task.device.type)
     seen = 0
     started = time.perf_counter()
-    steps, hidden = len(batches.sizes), parallel.rank() > 0 or None
-    bar = tqdm(batches.train(epoch), f"epoch {epoch}", steps, leave=False, disable=hidden)
-    for (inputs, share), size in zip(bar, batches.sizes, strict=True):
+    for (inputs, share), size in zip(batches.train(epoch), batches.sizes, strict=True):
         targets = parallel.gathered(share, size)
         value, logits = task.step(inputs, targets)
         total += value * len(targets)
         wanted = targets if targets.ndim == 1 else targets.argmax(1)
         correct += (logits.argmax(1) == wanted).sum()
         seen += len(targets)
+        bar.update(len(targets))
     mean_loss, accuracy = total.item() / seen, correct.item() / seen
     seconds = time.perf_counter() - started
     return {
