@@ -129,8 +129,10 @@ def make_cache(tmp_path: Path) -> Callable[[int], "ImageCache"]:
         rng = np.random.default_rng(0)
         pixels = rng.integers(0, 256, (n, _SIZE, _SIZE, 3), dtype=np.uint8)
         (tmp_path / "images.bin").write_bytes(pixels.tobytes())
-        rows = [f"i{k},{k * _SIZE * _SIZE * 3},{_SIZE},{_SIZE}" for k in range(n)]
-        (tmp_path / "index.csv").write_text("\n".join(["id,offset,height,width", *rows]) + "\n")
+        rows = [f"i{k},{k * _SIZE * _SIZE * 3},{_SIZE},{_SIZE},{k}" for k in range(n)]
+        (tmp_path / "index.csv").write_text(
+            "\n".join(["id,offset,height,width,sha256", *rows]) + "\n"
+        )
         return ImageCache.open(tmp_path / "images.bin", tmp_path / "index.csv")
 
     return make

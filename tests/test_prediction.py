@@ -14,7 +14,7 @@ import sklearn
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from headstart import cli, prediction, results
+from headstart import cli, prediction, provenance, results
 from headstart.data import manifest
 from headstart.data.cache import ImageCache
 from headstart.data.cache import build as build_cache
@@ -51,6 +51,7 @@ def add_run(
     settings = {"backbone": description, "strategy": {"training": {"loss": loss}}}
     name = {"strategy": strategy, "fraction": fraction, "split": 0, "seed": seed}
     made = name | {"best_epoch": best_epoch, "settings": settings}
+    made |= {"model_sha256": provenance.file_hash(folder / "model.safetensors")}
     (folder / "run.json").write_text(json.dumps(made))
     history = pd.DataFrame(val, columns=["val_accuracy", "val_loss"])
     history.insert(0, "epoch", range(1, len(val) + 1))

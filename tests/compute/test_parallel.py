@@ -50,8 +50,8 @@ def cache(tmp_path) -> ImageCache:
     level = np.where(np.arange(n) % 3 == 1, 150, 110)[:, None, None, None]
     pixels = (level + rng.normal(0, 30, (n, SIZE, SIZE, 3))).clip(0, 255).astype(np.uint8)
     (tmp_path / "images.bin").write_bytes(pixels.tobytes())
-    rows = [f"i{k:02d},{k * SIZE * SIZE * 3},{SIZE},{SIZE}" for k in range(n)]
-    (tmp_path / "index.csv").write_text("\n".join(["id,offset,height,width", *rows]) + "\n")
+    rows = [f"i{k:02d},{k * SIZE * SIZE * 3},{SIZE},{SIZE},{k}" for k in range(n)]
+    (tmp_path / "index.csv").write_text("\n".join(["id,offset,height,width,sha256", *rows]) + "\n")
     return ImageCache.open(tmp_path / "images.bin", tmp_path / "index.csv")
 
 
@@ -150,7 +150,7 @@ def test_two_processes_train_as_one(cache, make_strategy, tmp_path):
         make_strategy(*phases, **weighted, loss="bce_with_logits", loss_reduction="sum"),
     ]
     fit_all(tmp_path, cache, strategies)
-    for file in tmp_path.glob("*/resume.pt"):
+    for file in tmp_path.glob("*/resume.*"):
         file.unlink()
     launch(2, tmp_path, fit_all, cache, strategies)
     for number in range(len(strategies)):

@@ -45,7 +45,7 @@ def test_cache_holds_what_pillow_decodes(tmp_path):
     assert images[2].dtype == np.uint8
     assert steps == [1, 2, 3, 4]
     index = pd.read_csv(tmp_path / "cache" / "index.csv", dtype={"id": str})
-    assert index.columns.tolist() == ["id", "offset", "height", "width"]
+    assert index.columns.tolist() == ["id", "offset", "height", "width", "sha256"]
     assert index["offset"].tolist() == [0, 768, 1128, 2664]
     assert sorted(p.name for p in (tmp_path / "cache").iterdir()) == ["images.bin", "index.csv"]
 

@@ -28,8 +28,8 @@ def cache(tmp_path_factory) -> ImageCache:
     level = np.where(np.arange(N) % 2, 60, 190)[:, None, None, None]
     pixels = (level + rng.normal(0, 25, (N, SIZE, SIZE, 3))).clip(0, 255).astype(np.uint8)
     (root / "images.bin").write_bytes(pixels.tobytes())
-    rows = [f"i{k:02d},{k * SIZE * SIZE * 3},{SIZE},{SIZE}" for k in range(N)]
-    (root / "index.csv").write_text("\n".join(["id,offset,height,width", *rows]) + "\n")
+    rows = [f"i{k:02d},{k * SIZE * SIZE * 3},{SIZE},{SIZE},{k}" for k in range(N)]
+    (root / "index.csv").write_text("\n".join(["id,offset,height,width,sha256", *rows]) + "\n")
     return ImageCache.open(root / "images.bin", root / "index.csv")
 
 

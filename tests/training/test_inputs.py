@@ -1,5 +1,6 @@
 """Inputs: what a run may read, what it trains for its strategy, and the whole model at the end."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
-from small_training import IMAGE, TRAINED, N, run_name
+from small_training import IMAGE, SIZE, TRAINED, N, run_name
 
 from headstart import HeadstartError
 from headstart.experiment.config import Transform
@@ -64,6 +65,25 @@ def test_what_may_be_read_decides_the_result(read, make_strategy, files):
     after = read(make_strategy({})).made_by
     changed = [key for key in before if before[key] != after[key]]
     assert changed == ["split_hash"]
+
+
+def test_labels_and_pixels_and_features_decide_the_result(read, make_strategy, files, tmp_path):
+    meta = tmp_path / "pooled.json"
+    keys = {"first": read(make_strategy({})).made_by}
+    for path, old, new in (
+        (files.train_val, "i00,bright,", "i00,dark,"),
+        (files.index, f"{SIZE},{SIZE},17", f"{SIZE},{SIZE},other"),
+    ):
+        text = path.read_text()
+        path.write_text(text.replace(old, new))
+        keys[path.name] = read(make_strategy({})).made_by
+        path.write_text(text)
+    for views in "12":
+        meta.write_text(json.dumps({"sha256": views}))
+        keys[f"views {views}"] = read(make_strategy({}), features_meta=meta).made_by
+    hashes = [made["data_hash"] for made in keys.values()]
+    assert len(set(hashes)) == len(hashes) == 5
+    assert len({made["split_hash"] for made in keys.values()}) == 1
 
 
 def test_all_layers_train_on_images(read, make_strategy):

@@ -9,6 +9,8 @@ from headstart import provenance
 from headstart.provenance import digest
 
 NAME = run_name("full", 0.5, split=2, seed=3)
+HASHES = {"split_hash": "5p1i7", "data_hash": "da7a"}
+DECISIVE = ["lr", "select_by", "seed", "fraction", "backbone", *HASHES]
 
 
 def test_digest_is_independent_of_key_order_only():
@@ -20,29 +22,29 @@ def test_digest_is_independent_of_key_order_only():
 
 def test_another_gpu_of_the_same_kind_goes_on_where_this_one_stopped(cpu, make_strategy):
     def key(device) -> str:
-        return digest(provenance.made_by(NAME, make_strategy({}), {"name": "n"}, "s", device))
+        return digest(provenance.made_by(NAME, make_strategy({}), {"name": "n"}, HASHES, device))
 
     assert key(replace(cpu, uuid="GPU-2", threads=7)) == key(cpu)
     assert key(replace(cpu, precision="bf16")) != key(cpu)
     assert key(replace(cpu, name="other CPU")) != key(cpu)
 
 
-@pytest.mark.parametrize("change", ["lr", "select_by", "seed", "fraction", "backbone", "split"])
+@pytest.mark.parametrize("change", DECISIVE)
 def test_whatever_decides_the_result_changes_the_key(cpu, make_strategy, change):
     def key(changed: bool) -> str:
         lr = 0.02 if changed and change == "lr" else 0.01
         selected = {"select_by": "loss"} if changed and change == "select_by" else {}
         name = replace(NAME, **({change: 1} if changed and change in ("seed", "fraction") else {}))
         backbone = {"name": change if changed and change == "backbone" else "n"}
-        split = change if changed and change == "split" else "s"
+        hashes = HASHES | ({change: "other"} if changed and change in HASHES else {})
         strategy = make_strategy({"lr": lr}, **selected)
-        return digest(provenance.made_by(name, strategy, backbone, split, cpu))
+        return digest(provenance.made_by(name, strategy, backbone, hashes, cpu))
 
     assert key(True) != key(False) == key(False)
 
 
 def test_a_run_is_tagged_with_what_it_can_be_found_by(cpu, make_strategy):
-    made = provenance.made_by(NAME, make_strategy({}), {"name": "n"}, "5p1i7", cpu)
+    made = provenance.made_by(NAME, make_strategy({}), {"name": "n"}, HASHES, cpu)
     tags = provenance.tags(NAME, made)
     assert str(NAME) == "full/fraction-0.5/split-2/seed-3"
     wanted = {"strategy": "full", "fraction": "0.5", "split": "2", "seed": "3"}

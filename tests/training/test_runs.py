@@ -1,6 +1,10 @@
 """Whole runs: the files they leave, on one device or several, and after an interruption."""
 
 import json
+import pickle
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +16,7 @@ from mlflow import MlflowClient
 from safetensors.torch import load_file, save_file
 from small_training import IMAGE, POLICY, TRAINED, Interrupted, N, run_name
 
-from headstart import prediction, tracking
+from headstart import HeadstartError, prediction, tracking
 from headstart.experiment import config
 from headstart.models import backbones
 from headstart.models.backbones import Prepared
@@ -98,11 +102,9 @@ def test_a_transformer_trains_at_another_size_and_plain_timm_reads_it(
     runs.train(Job(NAME, make_strategy(phase), files, outputs), threads=1)
     plain = timm.create_model(name, img_size=size, num_classes=2).eval()
     plain.load_state_dict(load_file(outputs.model))
-    description = json.loads(outputs.run.read_text())["settings"]["backbone"]
-    loaded, images = (
-        prediction.load_model(description, 2, outputs.model),
-        torch.ones(2, 3, size, size),
-    )
+    run = json.loads(outputs.run.read_text())
+    loaded = prediction.load_model(run, 2, outputs.model)
+    images = torch.ones(2, 3, size, size)
     with torch.inference_mode():
         assert torch.equal(loaded(images), plain(images))
 
@@ -120,7 +122,7 @@ def test_a_run_of_nearest_neighbours_leaves_a_model_that_evaluation_reads(
     run, history = json.loads(outputs.run.read_text()), pd.read_csv(outputs.history)
     assert history.lr.tolist() == [1, 3, 5, 10] and run["epochs"] == 4
     assert run["trainable_parameters"] == 0
-    model = prediction.load_model(backbone.description, 2, outputs.model)
+    model = prediction.load_model(run, 2, outputs.model)
     classifier = prediction.Classifier(model, ["bright", "dark"], IMAGE, "cross_entropy")
     shares = prediction.probabilities(classifier, cache, cache.ids[TRAINED:], cpu)
     assert np.allclose(shares.sum(1), 1, atol=1e-5) and (shares > 0).all()
@@ -147,3 +149,49 @@ def test_a_run_on_a_gpu_takes_the_fast_paths_that_it_has(
     assert history.train_loss.iloc[-1] < history.train_loss.iloc[0]
     model = backbones.build(Prepared.read(files.backbone, files.weights), 2, 0, "random")
     model.load_state_dict(load_file(outputs.model))
+
+
+ORPHAN = """
+import pickle, sys, time
+from headstart.training import runs, task
+step = task.Task.step
+task.Task.step = lambda *given: (time.sleep(0.2), step(*given))[1]
+runs.train_on([], pickle.loads(open(sys.argv[1], "rb").read()), 1, sys.argv[2])
+"""
+
+
+def test_a_run_that_another_process_trains_is_waited_for_and_not_trained_twice(
+    files, outputs, make_strategy, tmp_path, caplog
+):
+    """As an orphan of a killed Snakemake does, that goes on when the next one begins."""
+    store = tracking.prepare(tmp_path / "mlflow", "cells")
+    files.tracking.write_text(json.dumps(store))
+    outputs = replace(outputs, resume=tmp_path / "resume" / outputs.resume.name)
+    job = Job(NAME, make_strategy({"epochs": 4}), files, outputs)
+    (tmp_path / "job").write_bytes(pickle.dumps(job))
+    orphan = subprocess.Popen([sys.executable, "-c", ORPHAN, tmp_path / "job", tmp_path / "log"])
+    deadline = time.monotonic() + 60
+    while not outputs.resume.exists():
+        assert orphan.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    caplog.set_level("INFO")
+    runs.train_on([], job, threads=1, log_file=tmp_path / "log.txt")
+    assert orphan.wait() == 0
+    assert f"process {orphan.pid} on" in caplog.text and "waiting for it" in caplog.text
+    assert "it is done" in caplog.text and "epoch" not in caplog.text
+    assert [path.suffix for path in (tmp_path / "locks").iterdir()] == [".lock"]
+    logged = MlflowClient(store["uri"]).search_runs([store["experiment_id"]])
+    assert sorted(one.info.run_name for one in logged) == ["cells", str(NAME)]
+
+
+def test_a_damaged_model_is_refused(files, outputs, make_strategy, fake_logs):
+    """It would load: a bit of a weight is any other weight."""
+    runs.train(Job(NAME, make_strategy({"epochs": 1}), files, outputs), threads=1)
+    run = json.loads(outputs.run.read_text())
+    prediction.load_model(run, 2, outputs.model)
+    damaged = bytearray(outputs.model.read_bytes())
+    damaged[-9] ^= 64
+    outputs.model.write_bytes(damaged)
+    load_file(outputs.model)
+    with pytest.raises(HeadstartError, match=r"m.safetensors is damaged: .* run.json"):
+        prediction.load_model(run, 2, outputs.model)

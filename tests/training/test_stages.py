@@ -26,8 +26,8 @@ N = 5
 def cache(tmp_path: Path) -> ImageCache:
     pixels = np.random.default_rng(0).integers(0, 256, (N, 32, 32, 3), dtype=np.uint8)
     (tmp_path / "images.bin").write_bytes(pixels.tobytes())
-    rows = [f"i{k},{k * 32 * 32 * 3},32,32" for k in range(N)]
-    (tmp_path / "index.csv").write_text("\n".join(["id,offset,height,width", *rows]) + "\n")
+    rows = [f"i{k},{k * 32 * 32 * 3},32,32,{k}" for k in range(N)]
+    (tmp_path / "index.csv").write_text("\n".join(["id,offset,height,width,sha256", *rows]) + "\n")
     return ImageCache.open(tmp_path / "images.bin", tmp_path / "index.csv")
 
 

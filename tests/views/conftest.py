@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from headstart.data.cache import ImageCache
+from headstart.data.cache import INDEX, ImageCache
 
 _MIXED = [(32, 32), (60, 32), (32, 50), (20, 30), (70, 64), (9, 12)] * 2
 
@@ -21,10 +21,10 @@ def make_cache(tmp_path: Path) -> Callable[..., ImageCache]:
         offset, rows, content = 0, [], b""
         for k, (height, width) in enumerate(shapes):
             content += _picture(k, height, width).tobytes()
-            rows.append((f"i{k}", offset, height, width))
+            rows.append((f"i{k}", offset, height, width, f"{k}"))
             offset = len(content)
         (tmp_path / "images.bin").write_bytes(content)
-        index = pd.DataFrame(rows, columns=["id", "offset", "height", "width"])
+        index = pd.DataFrame(rows, columns=INDEX)
         index.to_csv(tmp_path / "index.csv", index=False)
         return ImageCache.open(tmp_path / "images.bin", tmp_path / "index.csv")
 

@@ -32,8 +32,8 @@ def write_cache(root: Path, n: int) -> ImageCache:
     pixels = np.random.default_rng(0).integers(0, 256, (n, SIZE, SIZE, 3), dtype=np.uint8)
     pixels[:, 0, 0, 0] = np.arange(n)
     (root / "images.bin").write_bytes(pixels.tobytes())
-    rows = [f"i{k},{k * SIZE * SIZE * 3},{SIZE},{SIZE}" for k in range(n)]
-    (root / "index.csv").write_text("\n".join(["id,offset,height,width", *rows]) + "\n")
+    rows = [f"i{k},{k * SIZE * SIZE * 3},{SIZE},{SIZE},{k}" for k in range(n)]
+    (root / "index.csv").write_text("\n".join(["id,offset,height,width,sha256", *rows]) + "\n")
     return ImageCache.open(root / "images.bin", root / "index.csv")
 
 

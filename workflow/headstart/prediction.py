@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from headstart import HeadstartError
+from headstart import HeadstartError, provenance
 from headstart.compute import devices
 from headstart.data import cache as caches
 from headstart.data import decoding, manifest
@@ -72,15 +72,20 @@ class Predictions:
     ranges: decoding.Ranges
 
 
-def load_model(description: dict[str, Any], n_classes: int, path: Path) -> "nn.Module":
+def load_model(run: dict[str, Any], n_classes: int, path: Path) -> "nn.Module":
     """A run's model, in eval mode on the CPU.
 
     Args:
-        description: the content of backbone/config.json.
+        run: the content of run.json.
         path: model.safetensors of the run.
+
+    Raises:
+        HeadstartError: the file is not the one that the run left.
     """
     from safetensors.torch import load_file
 
+    provenance.require_whole(path, run)
+    description = run["settings"]["backbone"]
     model, state = backbones.untrained(description, n_classes), load_file(path)
     neighbours.take_place(model, layers.head_name(model), state, n_classes)
     model.load_state_dict(state)
@@ -101,10 +106,11 @@ def trained(experiment: Path, run: Path) -> Classifier:
     from safetensors import SafetensorError
 
     classes = json.loads((experiment / "classes.json").read_text())
-    settings = json.loads((run / "run.json").read_text())["settings"]
+    made = json.loads((run / "run.json").read_text())
+    settings = made["settings"]
     path = run / "model.safetensors"
     try:
-        model = load_model(settings["backbone"], len(classes), path)
+        model = load_model(made, len(classes), path)
     except (RuntimeError, SafetensorError):
         raise HeadstartError(
             f"{path} does not fit run.json and the {len(classes)} classes of "

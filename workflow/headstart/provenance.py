@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from headstart import __version__
+from headstart import HeadstartError, __version__
 from headstart.compute import devices
 from headstart.experiment import config
 
@@ -40,11 +40,33 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
+def file_hash(path: Path) -> str:
+    """Hex SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def require_whole(model: Path, run: dict[str, Any]) -> None:
+    """Refuse a model that is not the one its run left.
+
+    Args:
+        run: the content of the run.json beside it.
+
+    Raises:
+        HeadstartError: the file's hash is another.
+    """
+    if file_hash(model) != run.get("model_sha256"):
+        raise HeadstartError(
+            f"{model} is damaged: its SHA-256 is not that in run.json; delete it and run the "
+            "experiment again"
+        )
+
+
 def made_by(
     name: RunName,
     strategy: config.Strategy,
     description: dict[str, Any],
-    split_hash: str,
+    hashes: dict[str, str],
     device: devices.Device,
 ) -> dict[str, Any]:
     """Everything that decides a run's result, and so whether an interrupted one can go on.
@@ -53,14 +75,15 @@ def made_by(
 
     Args:
         description: the content of backbone/config.json.
-        split_hash: of the images and parts that training may read.
+        hashes: of what training reads: split_hash of the images and their parts, data_hash of
+            labels, pixels and features.
     """
     return {
         "strategy": config.plain(strategy),
         "backbone": description,
         "fraction": name.fraction,
         "seed": name.seed,
-        "split_hash": split_hash,
+        **hashes,
         "versions": {"headstart": __version__}
         | {library: metadata.version(library) for library in _LIBRARIES},
         "device": {"type": device.type, "name": device.name, "precision": device.precision},

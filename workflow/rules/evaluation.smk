@@ -45,7 +45,6 @@ rule evaluate:
         classes=f"{RESULTS}/classes.json",
         images=f"{RESULTS}/cache/images.bin",
         index=f"{RESULTS}/cache/index.csv",
-        backbone=f"{RESULTS}/backbone/config.json",
         tracking=ancient(f"{RESULTS}/tracking.json"),
         code=code("evaluate"),
     output:

@@ -32,7 +32,6 @@ class Files:
     classes: Path
     images: Path
     index: Path
-    backbone: Path
     tracking: Path
     predictions: Path
     metrics: Path
@@ -79,10 +78,10 @@ def uncalibrated(
     """The trained model as it is tested, but for the temperature that the test itself fits."""
     from headstart import prediction
 
-    description = json.loads(files.backbone.read_text())
-    model = prediction.load_model(description, len(classes), files.model)
+    model = prediction.load_model(run, len(classes), files.model)
     loss = run["settings"]["strategy"]["training"]["loss"]
-    return prediction.Classifier(model, classes, description["image"], loss, tuple(flips))
+    image = run["settings"]["backbone"]["image"]
+    return prediction.Classifier(model, classes, image, loss, tuple(flips))
 
 
 def infer(

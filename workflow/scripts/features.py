@@ -31,7 +31,7 @@ def main(
     cache = ImageCache.open(files.images, files.index)
     transforms = [config.Transform.from_dict(transform) for transform in augmentation]
     backbone = Prepared.read(files.backbone, files.weights)
-    with features.costed(files.meta, views, device):
+    with features.costed(files.meta, files.features, views, device):
         features.extract(cache, backbone, transforms, views, device, files.features)
     files.ids.write_text("".join(f"{image}\n" for image in cache.ids))
 

@@ -38,6 +38,8 @@ def main(files: Files, name: provenance.RunName, threads: int) -> None:
     from headstart.models import mixing
 
     start, end = (json.loads(path.read_text()) for path in (files.start_run, files.end_run))
+    provenance.require_whole(files.start_model, start)
+    provenance.require_whole(files.end_model, end)
     device = devices.open_device(end["precision"], threads)
     began = devices.seconds_spent(device)
     train_val = pd.read_csv(files.train_val, dtype=str, keep_default_na=False)
@@ -62,6 +64,7 @@ def main(files: Files, name: provenance.RunName, threads: int) -> None:
     spent = devices.seconds_spent(device) - began
     run = derivation.record([start, end], asdict(name), "wise_ft", spent)
     run |= {"best_epoch": int(best.epoch), "epochs": len(history), "mlflow_run_id": log.run_id}
+    run["model_sha256"] = provenance.file_hash(files.model)
     files.run.write_text(json.dumps(run, indent=2, sort_keys=True) + "\n")
     log.metrics({"share": float(best.lr)})
     log.files([files.run, files.history])

@@ -25,7 +25,7 @@ def main(files: Files, stages: int, precision: str, threads: int) -> None:
     device = devices.open_device(precision, threads)
     cache = ImageCache.open(files.images, files.index)
     backbone = Prepared.read(files.backbone, files.weights)
-    with features.costed(files.meta, 1, device):
+    with features.costed(files.meta, files.features, 1, device):
         prefix.extract(cache, backbone, stages, device, files.features)
 
 

@@ -14,7 +14,7 @@ from headstart import HeadstartError
 from headstart.data import decoding
 from headstart.data.manifest import OK, ordered_map, ranges
 
-INDEX = ["id", "offset", "height", "width"]
+INDEX = ["id", "offset", "height", "width", "sha256"]
 
 
 def build(
@@ -33,7 +33,8 @@ def build(
     Args:
         manifest: as `manifest.build` returns it; its usable rows are cached, in order.
         images_path: file for the pixels.
-        index_path: file for columns id, offset (bytes), height, width (pixels).
+        index_path: file for columns id, offset (bytes), height, width (pixels), sha256 (of the
+            pixels).
         image: preprocessing, of which `cache_size` bounds the shorter side, in pixels, and
             `interpolation` is nearest, bilinear or bicubic; `ranges`, if given, scale pictures
             of more than 8 bits instead of the manifest's own.
@@ -51,19 +52,21 @@ def build(
     def load(file: tuple[str, str]) -> np.ndarray:
         return np.asarray(_scale_down(_read(*file, scales), image["cache_size"], resampling))
 
-    shapes = []
+    shapes, hashes = [], []
     with _replacing(images_path, index_path) as (images_part, index_part):
         with images_part.open("wb") as out, decoding.quiet():
             files = zip(usable["path"], usable["sha256"], strict=True)
             for pixels in ordered_map(load, files, threads):
                 out.write(pixels.data)
                 shapes.append(pixels.shape[:2])
+                hashes.append(hashlib.sha256(pixels.data).hexdigest())
                 if progress:
                     progress(len(shapes))
         index = pd.DataFrame(shapes, columns=["height", "width"], dtype="int64")
         ends = (index["height"] * index["width"] * 3).cumsum()
         index.insert(0, "offset", ends.shift(fill_value=0))
         index.insert(0, "id", usable["id"].to_numpy())
+        index["sha256"] = hashes
         index.to_csv(index_part, index=False)
 
 
@@ -115,6 +118,7 @@ class ImageCache:
         self._paths = (images_path, index_path)
         self._index = pd.Index(index["id"])
         self._offsets = index["offset"].to_numpy(np.int64)
+        self._hashes = index["sha256"].to_numpy()
         #: (height, width) of each image in pixels, int64 (n, 2)
         self.sizes = index[["height", "width"]].to_numpy(np.int64)
         # a plain array over the map: slicing np.memmap itself is several times slower
@@ -131,7 +135,7 @@ class ImageCache:
         for path in (images, table):
             if not path.is_file():
                 raise HeadstartError(f"{path}: no such file; build the cache again")
-        index = pd.read_csv(table, dtype={"id": "str"}, keep_default_na=False)
+        index = pd.read_csv(table, dtype={"id": "str", "sha256": "str"}, keep_default_na=False)
         expected = int((index["height"] * index["width"] * 3).sum())
         if index.empty or images.stat().st_size != expected:
             raise HeadstartError(f"{images}: does not fit {table.name}; build the cache again")
@@ -178,3 +182,7 @@ class ImageCache:
                 f"image {wanted[missing][0]!r} is not cached; build the cache again"
             )
         return found
+
+    def hashes(self, ids: Iterable[str]) -> list[str]:
+        """Hex SHA-256 of the pixels of each image."""
+        return list(self._hashes[self.positions(ids)])

@@ -1,5 +1,7 @@
 """The resume state that a training leaves as it goes, and the best model so far."""
 
+import hashlib
+import io
 import logging
 import os
 import time
@@ -17,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 #: Between two saves passes this many times the time that one takes.
 PAUSE = 50.0
+_SEAL = hashlib.sha256().digest_size
 
 
 @dataclass
@@ -55,11 +58,15 @@ class Progress:
 
 
 class ResumeFile:
-    """A progress file that belongs to one exact training and vanishes when it is done."""
+    """A progress file that belongs to one exact training and vanishes when it is done.
+
+    It ends with the SHA-256 of what stands before, and the state saved before it stays beside it,
+    to go back to where it is damaged.
+    """
 
     def __init__(self, path: Path, key: str) -> None:
         """`key` is the digest of everything that decides the result of the training."""
-        self.path = path
+        self.path, self.previous = path, path.with_suffix(".previous")
         self.key = key
         self._due = 0.0
 
@@ -69,32 +76,27 @@ class ResumeFile:
 
     def load(self) -> Progress:
         """The progress of an interrupted run of the same key, or a fresh start."""
-        import torch
-
-        if not self.path.exists():
-            return Progress()
-        try:
-            saved = torch.load(self.path, map_location="cpu", weights_only=True)
-            if saved.pop("key") != self.key:
-                logger.info("%s was made with other settings: starting afresh", self.path)
-                return Progress()
-            progress = Progress(**saved)
-        except Exception as error:  # on a broken file torch.load raises almost any type
-            logger.warning("%s is broken (%r): starting afresh", self.path, error)
-            return Progress()
-        logger.info("going on after epoch %d of the interrupted run", progress.epoch)
-        return progress
+        for path in filter(Path.exists, (self.path, self.previous)):
+            try:
+                key, progress = _unsealed(path.read_bytes())
+            except Exception as error:  # on a broken file torch.load raises almost any type
+                logger.warning("%s is broken (%r): not going on from it", path, error)
+                continue
+            if key == self.key:
+                logger.info("going on after epoch %d of the interrupted run", progress.epoch)
+                return progress
+            logger.info("%s was made with other settings or images", path)
+        return Progress()
 
     def save(self, progress: Progress) -> None:
         """Write the state beside its final name, then rename: never half a file."""
-        import torch
-
         started = time.monotonic()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         partial = self.path.with_suffix(f".{os.getpid()}.partial")
-        shallow = {name: getattr(progress, name) for name in progress.__dataclass_fields__}
         try:
-            torch.save({"key": self.key} | shallow, partial)
+            partial.write_bytes(_sealed(self.key, progress))
+            if self.path.exists():
+                self.path.replace(self.previous)
             partial.replace(self.path)
         finally:
             partial.unlink(missing_ok=True)
@@ -102,6 +104,27 @@ class ResumeFile:
         self._due = now + PAUSE * (now - started)
 
     def remove(self) -> None:
-        """Remove the file, and what killed attempts left of theirs."""
-        for path in [self.path, *self.path.parent.glob(f"{self.path.stem}.*.partial")]:
+        """Remove the files, and what killed attempts left of theirs."""
+        partials = self.path.parent.glob(f"{self.path.stem}.*.partial")
+        for path in [self.path, self.previous, *partials]:
             path.unlink(missing_ok=True)
+
+
+def _sealed(key: str, progress: Progress) -> bytes:
+    import torch
+
+    buffer = io.BytesIO()
+    shallow = {name: getattr(progress, name) for name in progress.__dataclass_fields__}
+    torch.save({"key": key} | shallow, buffer)
+    content = buffer.getvalue()
+    return content + hashlib.sha256(content).digest()
+
+
+def _unsealed(content: bytes) -> tuple[str, Progress]:
+    import torch
+
+    content, seal = content[:-_SEAL], content[-_SEAL:]
+    if hashlib.sha256(content).digest() != seal:
+        raise ValueError("its SHA-256 is another")
+    saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    return saved.pop("key"), Progress(**saved)

@@ -13,6 +13,7 @@ from numpy.lib.format import open_memmap
 from torch import nn
 from tqdm import tqdm
 
+from headstart import provenance
 from headstart.compute import devices
 from headstart.compute.devices import Device
 from headstart.data.cache import ImageCache
@@ -100,8 +101,8 @@ def _body(backbone: Prepared, device: Device) -> nn.Module:
 
 
 @contextlib.contextmanager
-def costed(meta: Path, views: int, device: Device) -> Iterator[None]:
-    """Note what the features made inside cost, for the runs that train on them."""
+def costed(meta: Path, features: Path, views: int, device: Device) -> Iterator[None]:
+    """Note what the features made inside cost and their hash, for the runs that train on them."""
     started, spent = time.perf_counter(), devices.seconds_spent(device)
     yield
     record = {
@@ -109,6 +110,7 @@ def costed(meta: Path, views: int, device: Device) -> Iterator[None]:
         "device_seconds": devices.seconds_spent(device) - spent,
         "views": views,
         "device": str(device),
+        "sha256": provenance.file_hash(features),
     }
     meta.write_text(json.dumps(record, indent=2) + "\n")
 

@@ -46,6 +46,7 @@ class Inputs:
     cache: ImageCache
     classes: list[str]
     split_hash: str
+    data_hash: str
     frame: pd.DataFrame
     examples: Examples
 
@@ -56,7 +57,7 @@ class Inputs:
             self.job.name,
             self.job.strategy,
             self.backbone.description,
-            self.split_hash,
+            {"split_hash": self.split_hash, "data_hash": self.data_hash},
             self.device,
         )
 
@@ -71,6 +72,7 @@ def read(job: Job, device: Device) -> Inputs:
     job = replace(job, strategy=job.strategy.fitted(len(chosen)))
     parts = {"train": chosen, "val": frame[frame.split == "val"]}
     index = {label: position for position, label in enumerate(classes)}
+    meta = json.loads(files.features_meta.read_text()) if files.features_meta else {}
     return Inputs(
         job=job,
         device=device,
@@ -78,6 +80,9 @@ def read(job: Job, device: Device) -> Inputs:
         cache=cache,
         classes=classes,
         split_hash=splits.split_hash(frame),
+        data_hash=provenance.digest(
+            [list(frame.label), cache.hashes(list(frame.id)), meta.get("sha256", "")]
+        ),
         frame=pd.concat(list(parts.values()), ignore_index=True),
         examples=Examples(
             {part: cache.positions(list(rows.id)) for part, rows in parts.items()},

@@ -30,7 +30,16 @@ def write(inputs: Inputs, outputs: RunFiles, progress: Progress, whole: nn.Modul
     history.to_csv(outputs.history, index=False)
     run = _made_by(inputs) | _cost(inputs, progress, whole)
     run |= {"best_epoch": progress.best_epoch, "mlflow_run_id": progress.mlflow_run_id}
+    run |= {"key": provenance.digest(inputs.made_by)}
+    run |= {"model_sha256": provenance.file_hash(outputs.model)}
     outputs.run.write_text(json.dumps(run, indent=2, sort_keys=True) + "\n")
+
+
+def is_done(inputs: Inputs, outputs: RunFiles) -> bool:
+    """Whether the files are those of this very run."""
+    if not outputs.run.exists():
+        return False
+    return bool(json.loads(outputs.run.read_text())["key"] == provenance.digest(inputs.made_by))
 
 
 def _made_by(inputs: Inputs) -> dict[str, Any]:
@@ -40,7 +49,8 @@ def _made_by(inputs: Inputs) -> dict[str, Any]:
     pretrained = job.strategy.init == "pretrained"
     return asdict(job.name) | {
         "config_hash": tags["config_hash"],
-        "split_hash": tags["split_hash"],
+        "split_hash": inputs.split_hash,
+        "data_hash": inputs.data_hash,
         "settings": {"strategy": made_by["strategy"], "backbone": description},
         "versions": made_by["versions"],
         "git_commit": tags["git_commit"],

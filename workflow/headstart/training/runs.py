@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart import provenance, tracking
-from headstart.compute import devices, parallel
+from headstart.compute import devices, ownership, parallel
 from headstart.training import inputs as reading
 from headstart.training import loop, probes, record, trials
 from headstart.training.checkpoints import Progress, ResumeFile
@@ -21,25 +21,32 @@ logger = logging.getLogger(__name__)
 def train_on(gpus: Sequence[str], job: Job, threads: int, log_file: str | Path) -> None:
     """Train one run as `train` does, on the leased GPUs: on several, in a process for each.
 
+    A process that an earlier start left at work on the same run is waited for.
+
     Args:
         threads: CPU threads of all processes together.
         log_file: receives the messages of those processes.
     """
-    wanted = job.strategy.training.gpus
-    if len(gpus) > 1:
-        parallel.launch(len(gpus), log_file, train, job, max(1, threads // len(gpus)))
-        return
+    wanted, resume = job.strategy.training.gpus, job.outputs.resume
     if wanted > 1 and job.files.features is None:
         logger.info(
             "training.gpus is %d, leased are %d: training in one process", wanted, len(gpus)
         )
-    train(job, threads)
+    with ownership.owner(resume.parent.with_name("locks") / f"{resume.stem}.lock") as waited:
+        if len(gpus) > 1:
+            share = max(1, threads // len(gpus))
+            parallel.launch(len(gpus), log_file, train, job, share, waited)
+        else:
+            train(job, threads, waited)
 
 
-def train(job: Job, threads: int) -> None:
+def train(job: Job, threads: int, waited: bool = False) -> None:
     """Train one run and leave its files; an interrupted one goes on where it stopped.
 
     Where several processes train it together, all call this, and the first leaves the files.
+
+    Args:
+        waited: for a process that worked on the same run, and may have done it.
 
     Raises:
         HeadstartError: training diverged, or a file does not fit the others.
@@ -48,6 +55,9 @@ def train(job: Job, threads: int) -> None:
     inputs = reading.read(job, device)
     if isinstance(job.outputs, TrialFiles):
         _try(inputs, job.outputs)
+        return
+    if waited and record.is_done(inputs, job.outputs):
+        logger.info("it is done")
         return
     journal = _journal(inputs, job.outputs)
     progress = _fit(inputs, journal)
