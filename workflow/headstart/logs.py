@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from headstart import HeadstartError
+from headstart import HeadstartError, disk
 
 logger = logging.getLogger("headstart")
 
@@ -34,8 +34,8 @@ def append(log_file: str | Path) -> list[logging.Handler]:
 def job(log_file: str | Path) -> Iterator[None]:
     """Send messages to `log_file` and stderr while the block runs.
 
-    A HeadstartError ends the process with its one line; any other exception goes to both
-    places with its traceback.
+    A HeadstartError ends the process with its one line, and so does a full disk; any other
+    exception goes to both places with its traceback.
     """
     Path(log_file).write_text("")
     handlers = append(log_file)
@@ -44,8 +44,11 @@ def job(log_file: str | Path) -> Iterator[None]:
     except HeadstartError as error:
         logger.error("error: %s", error)
         sys.exit(1)
-    except Exception:
-        logger.exception("the job failed")
+    except Exception as error:
+        if full := disk.told(error, Path(log_file).parent):
+            logger.error("error: %s", full)
+        else:
+            logger.exception("the job failed")
         sys.exit(1)
     finally:
         for handler in handlers:

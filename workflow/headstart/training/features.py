@@ -13,7 +13,7 @@ from numpy.lib.format import open_memmap
 from torch import nn
 from tqdm import tqdm
 
-from headstart import provenance
+from headstart import disk, provenance
 from headstart.compute import devices
 from headstart.compute.devices import Device
 from headstart.data.cache import ImageCache
@@ -51,6 +51,7 @@ def extract(
     partial = output.with_suffix(".partial")
     shape = (views, len(cache), backbone.description["num_features"])
     features = open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
+    disk.reserve(partial, partial.stat().st_size)
     with (
         torch.inference_mode(),
         layouts.autocast(device),

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.format import open_memmap
 
+from headstart import disk
 from headstart.compute.devices import Device
 from headstart.data.cache import ImageCache
 from headstart.models import backbones, layouts, tails
@@ -39,6 +40,7 @@ def extract(
             if maps is None:
                 shape = (1, len(cache), *received.shape[1:])
                 maps = open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
+                disk.reserve(partial, partial.stat().st_size)
             maps[0, positions] = received
     partial.replace(output)
     logger.info("%d images before the last %d stages", len(cache), stages)
