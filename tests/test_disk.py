@@ -45,7 +45,8 @@ WRITES = {
     "safetensors": "import numpy as np; from safetensors.numpy import save_file;"
     "save_file({'x': np.zeros(1 << 20)}, folder + '/x.safetensors')",
     "sqlite": "import sqlite3; base = sqlite3.connect(folder + '/x.db'); base.execute("
-    "'create table t (x blob)'); base.execute('insert into t values (zeroblob(2097152))'); base.commit()",
+    "'create table t (x blob)'); base.execute('insert into t values (zeroblob(2097152))');"
+    "base.commit()",
 }
 
 

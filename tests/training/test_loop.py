@@ -201,6 +201,23 @@ def test_the_best_epoch_is_chosen_on_validation(cpu, make_strategy, tmp_path, sc
     assert progress.best_model["epoch"] == best  # the weights of that very epoch
 
 
+class Greedy(nn.Module):
+    """Asks for a pebibyte, which no machine has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(1, 2)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.fc(torch.empty(1 << 48)[: len(images), None])
+
+
+def test_too_little_memory_names_the_batch_size(cache, cpu, make_strategy, tmp_path):
+    strategy = make_strategy({"train": "all", "epochs": 1})
+    with pytest.raises(HeadstartError, match=r"with batches of 8 on .* lower training.batch_size"):
+        fit(image_batches(cache, cpu), strategy, cpu, tmp_path / "r.pt", model=Greedy())
+
+
 def test_divergence_names_the_learning_rate(cache, cpu, make_strategy, tmp_path):
     strategy = make_strategy(
         {"train": "head", "epochs": 1}, {"epochs": 3, "lr": 1e30, "optimizer": "sgd"}

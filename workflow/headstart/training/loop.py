@@ -1,7 +1,9 @@
 """The training loop: phases, epochs, steps."""
 
+import contextlib
 import logging
 import time
+from collections.abc import Iterator
 from typing import NoReturn
 
 import numpy as np
@@ -32,7 +34,7 @@ def fit(task: Task, batches: Batches, strategy: Strategy, seed: int, journal: Jo
         The progress after the last epoch: history, kept model and its epoch.
 
     Raises:
-        HeadstartError: the loss is not finite.
+        HeadstartError: the loss is not finite, or memory does not suffice.
     """
     progress = journal.open()
     with _bar(strategy, batches, progress.epoch) as bar, logging_redirect_tqdm():
@@ -51,8 +53,9 @@ def fit(task: Task, batches: Batches, strategy: Strategy, seed: int, journal: Jo
                 torch.manual_seed(int(draws.integers(2**63)))
                 row: dict[str, float] = {"epoch": epoch, "phase": index, "lr": task.lr}
                 started = devices.seconds_spent(task.device)
-                row |= _train_epoch(task, batches, epoch, bar)
-                row |= _validate(task, batches)
+                with _memory(task):
+                    row |= _train_epoch(task, batches, epoch, bar)
+                    row |= _validate(task, batches)
                 progress.device_seconds += devices.seconds_spent(task.device) - started
                 row["seconds"] = row.pop("train_seconds") + row.pop("val_seconds")
                 _require_finite(row, index)
@@ -70,6 +73,20 @@ def _bar(strategy: Strategy, batches: Batches, done: int) -> "tqdm[NoReturn]":
     images, hidden = sum(batches.sizes), parallel.rank() > 0 or None
     total, initial = images * strategy.epochs, images * done
     return tqdm(total=total, initial=initial, unit=" images", leave=False, disable=hidden)
+
+
+@contextlib.contextmanager
+def _memory(task: Task) -> Iterator[None]:
+    """Say which settings decide the memory where there is too little."""
+    try:
+        yield
+    except RuntimeError as error:  # a CPU's has no type of its own
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        raise HeadstartError(
+            f"out of memory with batches of {task.settings.batch_size} on {task.device}: lower "
+            "training.batch_size of this strategy, or image.size; or train fewer at once"
+        ) from None
 
 
 def _train_epoch(
