@@ -1,4 +1,4 @@
-"""One exported run for all tests of the delivery."""
+"""One exported run for most tests of the delivery, and a small network for the others."""
 
 import os
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ import pytest
 from small_delivery import LITE0, Experiment
 
 from headstart import cli, tracking
+from headstart.experiment import config
 
 FLIPS = ("horizontal", "vertical")
 
@@ -35,9 +36,19 @@ def _finish(home: Path) -> None:
     told = {"flips": FLIPS, "temperature": 1.7, "mlflow_run_id": log.run_id}
     cells.add("full", model, seed=1, **told)
     cells.add("full", model, seed=2)
-    cells.add("knn", cells.neighbours())
+    cells.add("scratch", model)
     cells.add("ensemble", None, derived="ensemble")
     cells.decide("ensemble", "full")
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    """An experiment whose network is exported in a second; a vote of neighbours leads."""
+    backbone = config.Backbone("test_resnet", "timm", "none")
+    experiment = Experiment(tmp_path_factory.mktemp("small") / "results/small", backbone, 48)
+    experiment.add("knn", experiment.neighbours(), flips=("horizontal",))
+    experiment.decide("knn", None)
+    return experiment
 
 
 @pytest.fixture

@@ -36,8 +36,9 @@ class Probabilities(nn.Module):
         self.flips, self.temperature = classifier.flips, classifier.temperature
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        views = augmentation.flipped(images, self.flips)
-        logits = torch.stack([self.model(view) for view in views])
+        # all views as one batch, so that the graph holds the network once
+        views = list(augmentation.flipped(images, self.flips))
+        logits = self.model(torch.cat(views)).unflatten(0, (len(views), -1))
         shares = prediction.mean_shares(logits, self.loss)
         if self.temperature == 1:
             return shares
