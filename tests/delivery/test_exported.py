@@ -67,13 +67,13 @@ def test_it_gives_the_numbers_of_torch_without_torch(at_home, photos, capsys):
     assert len(found) == len(expected) == 31
     for one, other in zip(found, expected, strict=True):
         assert next(iter(one)) == next(iter(other))
-        assert one == pytest.approx(other, abs=1e-3)
+        assert one == pytest.approx(other, abs=1e-4)
     assert np.ptp([row["defective"] for row in found]) > 0.3
 
 
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
-@pytest.mark.parametrize("size", [(480, 640), (97, 61), (20, 33), (64, 64)])
-def test_views_are_those_of_torch_within_a_level(interpolation, size):
+@pytest.mark.parametrize("size", [(480, 640), (97, 61), (20, 33), (64, 70)])
+def test_views_are_those_of_torch_to_the_bit(interpolation, size):
     pixels = np.asarray(Image.open(FLOWER).resize(size[::-1]))
     image = {"size": 56, "resize": 64, "interpolation": interpolation}
     frame = frames.centred(np.array([size]), np.random.default_rng(), image)
@@ -81,7 +81,7 @@ def test_views_are_those_of_torch_within_a_level(interpolation, size):
     kernel = InterpolationMode(interpolation)
     resized = F.resize(picture, frame.resized[0].tolist(), kernel, antialias=True)
     expected = F.center_crop(resized, [56, 56]).permute(1, 2, 0).numpy()
-    assert np.abs(exported.view(pixels, image).astype(int) - expected).max() <= 1
+    assert np.array_equal(exported.view(pixels, image), expected)
 
 
 def write_identity(path: Path) -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from small_delivery import CLASSES, Experiment
 
 from headstart import HeadstartError, cli, prediction
-from headstart.delivery import choice, graph, package, registration
+from headstart.delivery import card, choice, graph, package, registration
 from headstart.delivery.exported import Exported
 from headstart.experiment import config
 
@@ -106,6 +106,31 @@ def test_a_vote_of_neighbours_is_for_onnx_alone(small, tmp_path, capsys):
     assert f"opset {graph.OPSET}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        config.Backbone("vit_b_16", "torchvision", "none"),
+        config.Backbone("test_resnet", "timm", "none", "small"),
+    ],
+    ids=["torchvision", "small stem"],
+)
+def test_the_card_has_the_lines_for_what_timm_does_not_load(backbone, tmp_path, monkeypatch):
+    experiment = Experiment(tmp_path / "cells", backbone, 32)
+    run = experiment.add("full", experiment.model(0))
+    classifier = prediction.trained(experiment.folder, run)
+    made = json.loads((run / "run.json").read_text())
+    assert not package._is_timm_s_own(classifier, made)
+    chosen = choice.choose(experiment.folder, "full")
+    subject = card.Subject(experiment.folder, chosen, made, classifier, for_timm=False)
+    (run / "README.md").write_text(card.text(subject, 1e-6, 100))
+    monkeypatch.chdir(run)
+    found: dict = {}
+    exec(python_blocks(Path("README.md"))[1], found)
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.allclose(found["model"].eval()(images), classifier.model(images), atol=1e-5)
+
+
 def test_a_model_that_differs_from_torch_leaves_nothing(small, tmp_path, monkeypatch, capsys):
     """A tolerance that no float meets stands for an exporter that is wrong."""
     monkeypatch.setattr(graph, "TOLERANCE", 0.0)
@@ -170,7 +195,7 @@ def test_the_registry_s_model_gives_the_same_probabilities(at_home):
     assert np.allclose(found["probabilities"], expected, atol=1e-6)
 
 
-def test_what_the_registry_does_not_take_is_one_line(at_home):
+def test_what_the_registry_does_not_take_is_one_line(at_home, monkeypatch):
     run = json.loads((CELLS / "runs" / RUN / "run.json").read_text())
     store = Path("results/mlflow")
     with pytest.raises(HeadstartError, match="--register solar/cells: MLflow refuses") as caught:
@@ -179,6 +204,7 @@ def test_what_the_registry_does_not_take_is_one_line(at_home):
     client = mlflow.MlflowClient()
     logged = client.search_logged_models([client.get_run(run["mlflow_run_id"]).info.experiment_id])
     assert len(logged) == 1 and client.get_run(run["mlflow_run_id"]).info.status == "FINISHED"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")  # where MLflow keeps the store in use
     with pytest.raises(HeadstartError, match="--register has nowhere to go"):
         registration.register(CELLS / "export", run, "cells", Path("results/none"))
     assert not Path("results/none").exists()

@@ -91,7 +91,7 @@ def _classified(
 
 
 def _require_sense(options: argparse.Namespace) -> None:
-    others = (options.experiment, options.pretrained, options.backbone)
+    others = (options.experiment, options.backbone, options.pretrained or None)
     trained = (options.strategy, options.fraction, options.seed, options.split)
     if options.backbone and not options.pretrained:
         raise HeadstartError("--backbone goes with --pretrained; add it")
@@ -99,7 +99,7 @@ def _require_sense(options: argparse.Namespace) -> None:
         raise HeadstartError("--backbone and --experiment name two backbones; leave one out")
     if options.pretrained and trained != (None, None, None, None):
         raise HeadstartError("--pretrained uses no trained run; leave out what chooses one")
-    if options.onnx and any(given not in (None, False) for given in (*others, *trained)):
+    if options.onnx and any(given is not None for given in (*others, *trained)):
         raise HeadstartError("--onnx is the model itself; leave out what chooses another")
     if options.plot and options.plot.suffix.lower() != ".png":
         raise HeadstartError(f"--plot is {str(options.plot)!r}; give a name that ends in .png")

@@ -89,6 +89,7 @@ def _content(subject: Subject) -> dict[str, Any]:
         "for_timm": subject.for_timm,
         "voting": "bank" in dict(_head(classifier).named_buffers()),
         "backbone": backbone,
+        "sized": hasattr(classifier.model, "image_size"),
         "init": strategy["init"],
         "counts": _counts(usable, split, f"split-{run['split']}", classifier.classes),
         "most_classes": _MOST_CLASSES,

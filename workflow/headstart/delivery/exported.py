@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from headstart import HeadstartError, classification
 from headstart.data.cache import ImageCache
 from headstart.data.decoding import Ranges
+from headstart.delivery import resizing
 from headstart.views import frames
 
 if TYPE_CHECKING:
@@ -87,29 +87,15 @@ class Exported:
 def view(pixels: np.ndarray, image: dict[str, Any]) -> np.ndarray:
     """What evaluation sees of an image, uint8 (size, size, 3): resized, then its centre.
 
-    Pillow's resampling is that of torch's antialiased kernels, but for a level in a few pixels.
-
     Args:
         pixels: uint8 (height, width, 3).
         image: the preprocessing.
     """
     sizes = np.array([pixels.shape[:2]], dtype=np.int64)
     frame = frames.centred(sizes, np.random.default_rng(), image)
-    if (frame.resized != sizes).any():
-        pixels = _resized(pixels, frame.resized[0], image["interpolation"])
+    height, width = frame.resized[0].tolist()
+    pixels = resizing.resize(pixels, (height, width), image["interpolation"])
     return pixels[frame.shown(0)[0]][:, frame.shown(1)[0]]
-
-
-def _resized(pixels: np.ndarray, size: np.ndarray, interpolation: str) -> np.ndarray:
-    height, width = size.tolist()
-    if interpolation == "nearest":  # Pillow's takes the pixel below the centre, torch's the first
-        rows, columns = (
-            np.arange(new) * old // new
-            for old, new in zip(pixels.shape[:2], (height, width), strict=True)
-        )
-        return pixels[rows][:, columns]
-    resampling = Image.Resampling[interpolation.upper()]
-    return np.asarray(Image.fromarray(pixels).resize((width, height), resampling))
 
 
 def normalized(views: np.ndarray, image: dict[str, Any]) -> np.ndarray:
