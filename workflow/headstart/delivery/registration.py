@@ -9,6 +9,7 @@ from headstart import HeadstartError, tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.models.model import ModelInfo
 
 _LONGEST = 5000  # characters of a description that servers take
 
@@ -38,17 +39,23 @@ def register(package: Path, run: dict[str, Any], name: str, store: Path) -> str:
     model = onnx.load(package / "model.onnx")
     try:
         _require_name(log.client, name)
-        version = _log(log, model, name)
         card = (package / "README.md").read_text(encoding="utf-8")
-        log.client.update_model_version(name, version, card[:_LONGEST])
-        for key in ("experiment", "strategy", "fraction", "split", "seed", "split_hash"):
-            log.client.set_model_version_tag(name, version, key, str(run[key]))
+        keys = ("experiment", "strategy", "fraction", "split", "seed", "split_hash")
+        logged = _log(log, model)
+        version = log.client.create_model_version(
+            name,
+            logged.model_uri,
+            log.run_id,
+            tags={key: str(run[key]) for key in keys},
+            description=card[:_LONGEST],
+            model_id=logged.model_id,
+        )
     except MlflowException as error:
         reason = " ".join(str(error).split())[:200]
         raise HeadstartError(f"--register {name}: MLflow refuses ({reason})") from None
     finally:
         log.end()
-    return f"models:/{name}/{version}"
+    return f"models:/{name}/{version.version}"
 
 
 def _require_name(client: "MlflowClient", name: str) -> None:
@@ -62,8 +69,8 @@ def _require_name(client: "MlflowClient", name: str) -> None:
             raise
 
 
-def _log(log: tracking.RunLog, model: Any, name: str) -> str:
-    """The version that the registry gives the model."""
+def _log(log: tracking.RunLog, model: Any) -> "ModelInfo":
+    """Log the model to the run, with its signature."""
     import mlflow
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
@@ -74,15 +81,13 @@ def _log(log: tracking.RunLog, model: Any, name: str) -> str:
         for tensor in (given, made)
     )
     with mlflow.start_run(run_id=log.run_id):
-        info = mlflow.onnx.log_model(
+        return mlflow.onnx.log_model(
             model,
             name="onnx",
-            registered_model_name=name,
             signature=ModelSignature(*tensors),
             pip_requirements=["onnx", "onnxruntime"],
             onnx_execution_providers=["CPUExecutionProvider"],
         )
-    return str(info.registered_model_version)
 
 
 def _shape(tensor: Any) -> tuple[int, ...]:
