@@ -11,7 +11,6 @@ from torch import nn
 from headstart import HeadstartError, prediction
 from headstart.data.cache import ImageCache
 from headstart.delivery.exported import CLASSES, ORIGIN, PREPROCESSING, Exported
-from headstart.verdict import calibration
 from headstart.views import augmentation
 from headstart.views.reader import Normalizer, Reader, consecutive
 
@@ -20,6 +19,7 @@ OPSET = 20
 #: How far a probability may be from torch's.
 TOLERANCE = 1e-4
 _BATCH_SIZE = 32
+_TINY = 1e-12  # before the logarithm, as in calibration.tempered
 _STEPS = (
     "upright RGB, transparency on white; the shorter side scaled down to cache_size where it is "
     "longer, then scaled to resize, both antialiased; the central size x size pixels; "
@@ -42,7 +42,7 @@ class Probabilities(nn.Module):
         shares = prediction.mean_shares(logits, self.loss)
         if self.temperature == 1:
             return shares
-        return ((shares + calibration.TINY).log() / self.temperature).softmax(1)
+        return ((shares + _TINY).log() / self.temperature).softmax(1)
 
 
 def write(classifier: prediction.Classifier, path: Path, origin: dict[str, Any]) -> None:

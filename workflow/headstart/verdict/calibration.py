@@ -5,8 +5,7 @@ import numpy as np
 #: Validation images from which a temperature is fitted: on fewer it does harm as often as good.
 ENOUGH = 60
 _LEAST, _MOST = 0.05, 20.0
-#: Added to a probability before its logarithm.
-TINY = 1e-12
+_TINY = 1e-12
 
 
 def temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -23,7 +22,7 @@ def temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
     def loss(log_temperature: float) -> float:
         scaled = tempered(probabilities, float(np.exp(log_temperature)))
-        return float(-np.log(scaled[np.arange(len(labels)), labels] + TINY).mean())
+        return float(-np.log(scaled[np.arange(len(labels)), labels] + _TINY).mean())
 
     found = minimize_scalar(loss, bounds=(np.log(_LEAST), np.log(_MOST)), method="bounded")
     return float(np.exp(found.x))
@@ -33,6 +32,6 @@ def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Probabilities (n, K) of the logits divided by the temperature; the order stays as it is."""
     if temperature == 1:
         return probabilities
-    logits = np.log(probabilities.astype(np.float64) + TINY) / temperature
+    logits = np.log(probabilities.astype(np.float64) + _TINY) / temperature
     scores = np.exp(logits - logits.max(axis=1, keepdims=True))
     return (scores / scores.sum(axis=1, keepdims=True)).astype(probabilities.dtype)
