@@ -14,7 +14,7 @@ import sklearn
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from headstart import cli, prediction, provenance, results
+from headstart import classification, cli, prediction, provenance, results
 from headstart.data import manifest
 from headstart.data.cache import ImageCache
 from headstart.data.cache import build as build_cache
@@ -112,7 +112,7 @@ def test_files_are_classified_as_evaluation_classifies_them(strategy, tmp_path, 
     build_cache(table, pixels, index, model.image)
     cache = ImageCache.open(pixels, index)
     expected = prediction.probabilities(model, cache, ids, cpu)
-    monkeypatch.setattr(prediction, "_CACHED", 3)
+    monkeypatch.setattr(classification, "_CACHED", 3)
     scores = prediction.classify(classifier(strategy), paths).scores
     assert scores.dtype == np.float32 and scores.shape == (6, 3)
     assert np.allclose(scores, expected, atol=1e-5)
@@ -235,7 +235,7 @@ def test_a_sixteen_bit_picture_is_as_bright_as_in_training(tmp_path, monkeypatch
     expected = prediction.probabilities(model, cache, ["dark.png"], cpu)
     alone = prediction.classify(prediction.trained(experiment, run), [tmp_path / "dark.png"])
     assert np.allclose(alone.scores, expected, atol=1e-5)
-    assert prediction.thumbnail(tmp_path / "dark.png", alone.ranges).max() <= 1
+    assert classification.thumbnail(tmp_path / "dark.png", alone.ranges).max() <= 1
 
     other = prediction.classify(classifier("full"), [tmp_path / "dark.png"])  # knows of no range
     assert other.ranges == {"I;16": (0, 1023)} and not np.allclose(

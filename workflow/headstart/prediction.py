@@ -4,14 +4,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import torch
 
-from headstart import HeadstartError, provenance
+from headstart import HeadstartError, classification, provenance
 from headstart.compute import devices
 from headstart.data import cache as caches
 from headstart.data import decoding, manifest
@@ -34,8 +32,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 _BATCH_SIZE = 64
-_CACHED = 512
-_CPU = devices.Device("cpu", "", "", "fp32", 1)
+#: Where single files are classified, and exported models compared.
+CPU = devices.Device("cpu", "", "", "fp32", 1)
 _BUNDLED = config.Backbone("tf_efficientnet_lite0", "timm", "bundled")
 
 
@@ -55,21 +53,6 @@ class Classifier:
     flips: tuple[str, ...] = ()
     ranges: decoding.Ranges = field(default_factory=dict)
     temperature: float = 1.0
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What became of image files.
-
-    `scores` are class probabilities, float32 (len(paths), K), of the `paths` that can be read,
-    `broken` says of each other file what is wrong with it, and `ranges` scaled the pictures of
-    more than 8 bits.
-    """
-
-    paths: list[Path]
-    scores: np.ndarray
-    broken: dict[Path, str]
-    ranges: decoding.Ranges
 
 
 def load_model(run: dict[str, Any], n_classes: int, path: Path) -> "nn.Module":
@@ -201,7 +184,7 @@ def probabilities(
         for images in batches:
             flipped = augmentation.flipped(images, classifier.flips)
             logits = torch.stack([model(view).float() for view in flipped])
-            parts.append(_shares(logits, classifier.loss).cpu())
+            parts.append(mean_shares(logits, classifier.loss).cpu())
     return calibration.tempered(torch.cat(parts).numpy(), classifier.temperature)
 
 
@@ -213,67 +196,20 @@ def from_features(classifier: Classifier, features: np.ndarray) -> np.ndarray:
     """
     head = classifier.model.get_submodule(layers.head_name(classifier.model))
     with torch.inference_mode():
-        shares = _shares(head(torch.from_numpy(features)), classifier.loss)
+        shares = mean_shares(head(torch.from_numpy(features)), classifier.loss)
     return calibration.tempered(shares.numpy(), classifier.temperature)
 
 
-def _shares(logits: torch.Tensor, loss: str) -> torch.Tensor:
+def mean_shares(logits: torch.Tensor, loss: str) -> torch.Tensor:
     """The mean over flips of the probabilities of logits (flips, n, K)."""
     return torch.stack([losses.probabilities(each, loss) for each in logits]).mean(0)
 
 
-def classify(classifier: Classifier, paths: Sequence[Path]) -> Predictions:
-    """Class probabilities of those image files that can be read, in fp32 on the CPU.
+def classify(classifier: Classifier, paths: Sequence[Path]) -> classification.Predictions:
+    """Class probabilities of those image files that can be read, in fp32 on the CPU."""
 
-    The files go through the very manifest and cache that an experiment's images go through.
-    Pictures of a depth that training had none of are scaled by what `paths` hold.
-    """
-    threads = torch.get_num_threads()
-    names = {"id": map(str, range(len(paths))), "path": map(str, paths), "label": "", "split": ""}
-    table = manifest.build(pd.DataFrame(names, dtype=object), threads=threads)
-    usable = (table["status"] == manifest.OK).to_numpy()
-    ranges = manifest.ranges(table) | dict(classifier.ranges)
-    return Predictions(
-        [path for path, good in zip(paths, usable, strict=True) if good],
-        _scores(classifier, table[usable], ranges, threads),
-        {paths[row]: table["status"].iloc[row] for row in np.flatnonzero(~usable).tolist()},
-        ranges,
-    )
+    def score(cache: caches.ImageCache) -> np.ndarray:
+        return probabilities(classifier, cache, cache.ids, CPU)
 
-
-def _scores(
-    classifier: Classifier, table: pd.DataFrame, ranges: decoding.Ranges, threads: int
-) -> np.ndarray:
-    """Class probabilities of the usable images of a manifest, float32 (len(table), K)."""
-    parts = [np.empty((0, len(classifier.classes)), np.float32)]
-    image = classifier.image | {"ranges": ranges}
-    with TemporaryDirectory(prefix="headstart-") as folder:
-        pixels, index = Path(folder, "images.bin"), Path(folder, "index.csv")
-        for rows in consecutive(len(table), _CACHED):
-            part = table.iloc[rows]
-            caches.build(part, pixels, index, image, None, threads)
-            cache = caches.ImageCache.open(pixels, index)
-            parts.append(probabilities(classifier, cache, list(part.id), _CPU))
-    return np.concatenate(parts)
-
-
-def top(scores: np.ndarray, classes: Sequence[str], k: int) -> list[tuple[str, float]]:
-    """The k most probable classes of one image and their probabilities, best first.
-
-    Args:
-        scores: float (K,), in the order of `classes`.
-    """
-    best = np.argsort(-scores, kind="stable")[:k]
-    return [(classes[i], float(scores[i])) for i in best]
-
-
-def thumbnail(path: Path, ranges: decoding.Ranges, side: int = 480) -> np.ndarray:
-    """The image as it is classified, upright and RGB, uint8 (h, w, 3) within side × side pixels.
-
-    Args:
-        ranges: those of the `Predictions`.
-    """
-    with decoding.quiet():
-        picture = decoding.decode(path.read_bytes(), ranges)
-    picture.thumbnail((side, side))
-    return np.asarray(picture)
+    model = classification.Model(classifier.classes, classifier.image, classifier.ranges, score)
+    return classification.classify(model, paths, torch.get_num_threads())

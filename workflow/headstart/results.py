@@ -81,7 +81,7 @@ def run(
     Raises:
         HeadstartError: the experiment has no such run, or no verdict to name the leader.
     """
-    runs = _runs(experiment)
+    runs = trained_runs(experiment)
     reasons = {}
     if strategy is None:
         strategy = _leader(experiment, runs)
@@ -104,12 +104,17 @@ def run(
         why = f"the best of {len(runs)}, with" if len(runs) > 1 else "the only one, with"
         reasons["seed"] = f"{best.seed} ({why} {shown})"
     given = {"strategy": best.strategy, "fraction": str(best.fraction), "seed": str(best.seed)}
-    if len({run.split for run in _runs(experiment)}) > 1:
+    if len({run.split for run in trained_runs(experiment)}) > 1:
         given |= {"split": str(best.split)}
     return Choice(best.folder, given | reasons)
 
 
-def _runs(experiment: Path) -> list[Run]:
+def trained_runs(experiment: Path) -> list[Run]:
+    """The runs of an experiment that have a model, by strategy, fraction, split and seed.
+
+    Raises:
+        HeadstartError: there is none.
+    """
     runs = []
     for path in sorted(experiment.glob("runs/*/*/*/*/run.json")):
         if path.with_name("model.safetensors").is_file():
