@@ -40,7 +40,7 @@ def statement(verdict: dict, runs: pd.DataFrame) -> str:
     remarks = [_floor(verdict), _shortcut(verdict), _optimism(verdict), _single_models(verdict)]
     joint = "; ".join(remark for remark in remarks if remark)
     abroad = [each["statement"] for each in verdict["tests"]]
-    sentences = [_advice(verdict, runs), *_learning(verdict), *abroad, joint]
+    sentences = [advice(verdict, runs), *_learning(verdict), *abroad, joint]
     said = [f"{text[0].upper()}{text[1:]}." for text in sentences if text]
     return " ".join([_lead(verdict), *said])
 
@@ -83,7 +83,7 @@ def _against(pair: dict) -> str:
     return f"{pair['b']} ({difference}, {test})"
 
 
-def _advice(verdict: dict, runs: pd.DataFrame) -> str:
+def advice(verdict: dict, runs: pd.DataFrame) -> str:
     """Which strategy to take, or what it would take to know."""
     if len(verdict["strategies"]) == 1 or all(map(_is_model, verdict["strategies"])):
         return ""

@@ -1,0 +1,155 @@
+"""Images that show what the numbers mean: mistakes, disagreements, doubtful labels, copies."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from headstart import HeadstartError
+from headstart.report.listing import confusion
+from headstart.report.pictures import Album
+from headstart.report.study import Run, Study
+from headstart.verdict import mistakes
+
+MOST_MISTAKES = 8
+MOST_APART = 6
+MOST_RIVALS = 4
+MOST_SUSPECTS = 24
+MOST_PAIRS = 12
+#: Pictures behind one cell of a confusion matrix; from so many classes on, cells become a list.
+MOST_IN_CELL = 12
+MOST_CLASSES = 16
+MOST_CONFUSIONS = 24
+
+
+def heat_maps(folder: Path) -> dict[str, np.ndarray]:
+    """The maps of a run's evidence.npz by image id; none where the network has no such map.
+
+    Raises:
+        HeadstartError: the file cannot be read.
+    """
+    path = folder / "evidence.npz"
+    if not path.exists():  # an ensemble has no model
+        return {}
+    try:
+        with np.load(path) as stored:
+            ids, maps = stored["ids"], stored["maps"]
+    except (OSError, ValueError, KeyError) as error:
+        raise HeadstartError(f"{path}: cannot be read ({error}); make it again") from error
+    return dict(zip(map(str, ids), maps, strict=True)) if maps.size else {}
+
+
+def worst(run: Run, album: Album) -> list[dict[str, Any]]:
+    """The surest mistakes of a run, with what the model looked at where that is known."""
+    maps = heat_maps(run.folder)
+    return [
+        {
+            **album.picture(row.id),
+            "label": row.label,
+            "predicted": row.predicted,
+            "confidence": row.confidence,
+            "evidence": album.looked_at(row.id, maps[row.id]) if row.id in maps else None,
+        }
+        for row in mistakes.worst(run.predictions(), MOST_MISTAKES).itertuples()
+    ]
+
+
+def behind_cells(predictions: pd.DataFrame, album: Album) -> dict[tuple[str, str], list[int]]:
+    """Numbers of the pictures behind each (label, predicted), the surest answers first.
+
+    Mistakes come before right answers, so that these are left out first where there are many.
+    """
+    answers = mistakes.confident(predictions)
+    answers = answers.assign(right=answers.label == answers.predicted)
+    answers = answers.sort_values(["right", "confidence"], ascending=[True, False], kind="stable")
+    cells: dict[tuple[str, str], list[int]] = {}
+    for row in answers.itertuples():
+        cell = cells.setdefault((row.label, row.predicted), [])
+        number = album.numbered(row.id) if len(cell) < MOST_IN_CELL else None
+        if number is not None:
+            cell.append(number)
+    return cells
+
+
+def matrix(run: Run, album: Album) -> dict[str, Any]:
+    """A run's confusion matrix, each cell with its share of the class and its pictures.
+
+    With many classes, the most frequent confusions in its place.
+    """
+    counts = confusion([run])
+    behind = behind_cells(run.predictions(), album)
+    support = counts.sum(axis=1)
+    cells = [
+        {
+            "label": label,
+            "predicted": predicted,
+            "count": int(counts.loc[label, predicted]),
+            "share": counts.loc[label, predicted] / support[label] if support[label] else 0.0,
+            "pictures": behind.get((label, predicted), []),
+        }
+        for label in counts
+        for predicted in counts
+    ]
+    classes = [str(name) for name in counts]
+    if len(classes) <= MOST_CLASSES:
+        n = len(classes)
+        rows = [(name, cells[i * n : (i + 1) * n]) for i, name in enumerate(classes)]
+        return {"classes": classes, "rows": rows, "frequent": []}
+    wrong = [cell for cell in cells if cell["label"] != cell["predicted"] and cell["count"]]
+    wrong = sorted(wrong, key=lambda cell: -cell["count"])[:MOST_CONFUSIONS]
+    return {"classes": classes, "rows": [], "frequent": wrong}
+
+
+def disagreements(study: Study, album: Album) -> list[dict[str, Any]]:
+    """Images that the leader gets right and a rival wrong, and the other way round."""
+    answers = {
+        name: [run.predictions(["id", "label", "predicted"]) for run in runs]
+        for name, runs in study.compared.items()
+    }
+    right = {name: mistakes.shares_right(runs) for name, runs in answers.items()}
+    leader = study.verdict["leader"]
+    found = []
+    for rival in [name for name in answers if name != leader][:MOST_RIVALS]:
+        for winner, loser in ((leader, rival), (rival, leader)):
+            apart = mistakes.only_right(right[winner], right[loser])
+            said = pd.concat(answers[loser]).set_index("id")
+            pictures = [
+                _answered(name, said.loc[[name]], album) for name in apart.index[:MOST_APART]
+            ]
+            told = {"winner": winner, "loser": loser, "count": len(apart)}
+            found.append({**told, "pictures": pictures})
+    return found
+
+
+def _answered(name: str, said: pd.DataFrame, album: Album) -> dict[str, Any]:
+    """A picture, its label, and the commonest wrong answer to it."""
+    label = said["label"].iloc[0]
+    wrong = said["predicted"][said["predicted"] != label].mode().iloc[0]
+    return {**album.picture(name), "label": label, "predicted": wrong}
+
+
+def suspects(study: Study, album: Album) -> list[dict[str, Any]]:
+    """The surest of the images whose label every probe contradicts."""
+    return [
+        {
+            **album.picture(row.id),
+            "label": row.label,
+            "predicted": row.believed,
+            "confidence": row.probability,
+        }
+        for row in study.suspects.head(MOST_SUSPECTS).itertuples()
+    ]
+
+
+def copies(study: Study, album: Album) -> list[list[dict[str, Any]]]:
+    """Pairs of pictures that look alike, those under two labels first."""
+    torn = study.copies[study.copies.label != study.copies.other_label]
+    rows = pd.concat([torn, study.copies]).drop_duplicates(["id", "other"]).head(MOST_PAIRS)
+    return [
+        [
+            {**album.picture(row.id), "label": row.label},
+            {**album.picture(row.other), "label": row.other_label},
+        ]
+        for row in rows.itertuples()
+    ]
