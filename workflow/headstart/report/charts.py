@@ -18,6 +18,7 @@ from headstart.report.figures.style import PALETTE, looks
 ROW = 46
 AXIS = 34
 HEIGHT = 260
+MANY_POINTS = 60
 Write = Callable[[float], str]
 
 
@@ -40,7 +41,6 @@ class Row:
     text: str
     strategy: str = ""
     seeds: Sequence[Seed] = ()
-    marked: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,6 @@ class Line:
     seed: str
     points: Sequence[tuple[float, float, str]]
     ends: Sequence[tuple[float, float]] = ()
-    paler: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -138,8 +137,7 @@ def _row(row: Row, top: float, x: Scale, tone: str) -> Markup:
         )
         for s in row.seeds
     ]
-    marked = " marked" if row.marked else ""
-    return _tag("g", *shown, cls=f"{tone}{marked}", data_strategy=row.strategy or None)
+    return _tag("g", *shown, cls=tone, data_strategy=row.strategy or None)
 
 
 def bars(rows: Sequence[Row], parts: Sequence[Sequence[tuple[float, str]]], name: str) -> Markup:
@@ -171,7 +169,7 @@ def curves(
     *,
     diagonal: bool = False,
 ) -> Markup:
-    """Lines over a common axis; points are drawn where they are few.
+    """Lines over a common axis; points are smaller where they are many.
 
     Args:
         x_ticks: places on the x axis and what is written there.
@@ -188,7 +186,7 @@ def curves(
     xs = [p[0] for line in lines for p in line.points] + [tick for tick, _ in x_ticks]
     x = Scale(min(xs), max(xs), 11, 97)
     spare = 0.04 * ((max(ys) - min(ys)) or 1)
-    y = Scale(min(ys) - spare, max(ys) + spare, HEIGHT, 22)
+    y = Scale(min(ys) - spare, max(ys) + spare, HEIGHT, 36)
     write, title = y_axis
     drawn: list[Any] = [_tag("text", title, cls="tick", x="0", y=10)]
     for tick in y.ticks(5):
@@ -199,12 +197,13 @@ def curves(
     if diagonal:
         low, high = max(x.low, y.low), min(x.high, y.high)
         drawn.append(_line(x(low), y(low), x(high), y(high), "reference"))
-    many = sum(len(line.points) for line in lines) > 600
-    drawn += [_curve(line, x, y, tone.get(line.strategy, "tone-plain"), many) for line in lines]
+    radius = 2 if sum(len(line.points) for line in lines) > MANY_POINTS else 4
+    drawn += [_curve(line, (x, y), tone.get(line.strategy, "tone-plain"), radius) for line in lines]
     return _svg(drawn, HEIGHT + AXIS - 4, name)
 
 
-def _curve(line: Line, x: Scale, y: Scale, tone: str, many: bool) -> Markup:
+def _curve(line: Line, scales: tuple[Scale, Scale], tone: str, radius: float) -> Markup:
+    x, y = scales
     points = [p for p in line.points if math.isfinite(p[1])]
     path = " ".join(f"{x(px)},{y(py)}" for px, py, _ in points)
     inner = _tag("polyline", points=path, cls="curve")
@@ -217,13 +216,12 @@ def _curve(line: Line, x: Scale, y: Scale, tone: str, many: bool) -> Markup:
         _line(x(p[0]), y(low), x(p[0]), y(high), "interval thin")
         for p, (low, high) in zip(line.points, line.ends, strict=False)
     ]
-    if not many:
-        shown += [
-            _tag("circle", _title(told), cls="point", cx=f"{x(px)}%", cy=y(py), r=3.5)
-            for px, py, told in points
-        ]
+    shown += [
+        _tag("circle", _title(told), cls="point", cx=f"{x(px)}%", cy=y(py), r=radius)
+        for px, py, told in points
+    ]
     keys = {"data_strategy": line.strategy or None, "data_seed": line.seed or None}
-    return _tag("g", *shown, cls=tone, opacity=round(1 - line.paler, 2), **keys)
+    return _tag("g", *shown, cls=tone, **keys)
 
 
 def _grid(x: Scale, foot: float, write: Write) -> Markup:

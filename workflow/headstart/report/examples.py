@@ -10,6 +10,7 @@ from headstart import HeadstartError
 from headstart.report.listing import confusion
 from headstart.report.pictures import Album
 from headstart.report.study import Run, Study
+from headstart.report.tables import records
 from headstart.verdict import mistakes
 
 MOST_MISTAKES = 8
@@ -42,17 +43,12 @@ def heat_maps(folder: Path) -> dict[str, np.ndarray]:
 
 def worst(run: Run, album: Album) -> list[dict[str, Any]]:
     """The surest mistakes of a run, with what the model looked at where that is known."""
-    maps = heat_maps(run.folder)
-    return [
-        {
-            **album.picture(row.id),
-            "label": row.label,
-            "predicted": row.predicted,
-            "confidence": row.confidence,
-            "evidence": album.looked_at(row.id, maps[row.id]) if row.id in maps else None,
-        }
-        for row in mistakes.worst(run.predictions(), MOST_MISTAKES).itertuples()
-    ]
+    maps, found = heat_maps(run.folder), []
+    for row in records(mistakes.worst(run.predictions(), MOST_MISTAKES)):
+        seen = maps.get(row["id"])
+        evidence = None if seen is None else album.looked_at(row["id"], seen)
+        found.append({**row, **album.picture(row["id"]), "evidence": evidence})
+    return found
 
 
 def behind_cells(predictions: pd.DataFrame, album: Album) -> dict[tuple[str, str], list[int]]:
@@ -64,9 +60,9 @@ def behind_cells(predictions: pd.DataFrame, album: Album) -> dict[tuple[str, str
     answers = answers.assign(right=answers.label == answers.predicted)
     answers = answers.sort_values(["right", "confidence"], ascending=[True, False], kind="stable")
     cells: dict[tuple[str, str], list[int]] = {}
-    for row in answers.itertuples():
-        cell = cells.setdefault((row.label, row.predicted), [])
-        number = album.numbered(row.id) if len(cell) < MOST_IN_CELL else None
+    for row in records(answers):
+        cell = cells.setdefault((row["label"], row["predicted"]), [])
+        number = album.numbered(row["id"]) if len(cell) < MOST_IN_CELL else None
         if number is not None:
             cell.append(number)
     return cells
@@ -77,28 +73,30 @@ def matrix(run: Run, album: Album) -> dict[str, Any]:
 
     With many classes, the most frequent confusions in its place.
     """
-    counts = confusion([run])
+    classes, counts = run.metrics["classes"], confusion([run])
     behind = behind_cells(run.predictions(), album)
-    support = counts.sum(axis=1)
-    cells = [
-        {
-            "label": label,
-            "predicted": predicted,
-            "count": int(counts.loc[label, predicted]),
-            "share": counts.loc[label, predicted] / support[label] if support[label] else 0.0,
-            "pictures": behind.get((label, predicted), []),
-        }
-        for label in counts
-        for predicted in counts
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+    rows = [
+        (
+            label,
+            [
+                {
+                    "label": label,
+                    "predicted": predicted,
+                    "count": int(counts[i, k]),
+                    "share": float(shares[i, k]),
+                    "pictures": behind.get((label, predicted), []),
+                }
+                for k, predicted in enumerate(classes)
+            ],
+        )
+        for i, label in enumerate(classes)
     ]
-    classes = [str(name) for name in counts]
     if len(classes) <= MOST_CLASSES:
-        n = len(classes)
-        rows = [(name, cells[i * n : (i + 1) * n]) for i, name in enumerate(classes)]
         return {"classes": classes, "rows": rows, "frequent": []}
-    wrong = [cell for cell in cells if cell["label"] != cell["predicted"] and cell["count"]]
-    wrong = sorted(wrong, key=lambda cell: -cell["count"])[:MOST_CONFUSIONS]
-    return {"classes": classes, "rows": [], "frequent": wrong}
+    wrong = [cell for name, row in rows for cell in row if cell["predicted"] != name]
+    frequent = sorted(wrong, key=lambda cell: -cell["count"])[:MOST_CONFUSIONS]
+    return {"classes": classes, "rows": [], "frequent": [c for c in frequent if c["count"]]}
 
 
 def disagreements(study: Study, album: Album) -> list[dict[str, Any]]:
@@ -133,12 +131,12 @@ def suspects(study: Study, album: Album) -> list[dict[str, Any]]:
     """The surest of the images whose label every probe contradicts."""
     return [
         {
-            **album.picture(row.id),
-            "label": row.label,
-            "predicted": row.believed,
-            "confidence": row.probability,
+            **album.picture(row["id"]),
+            "label": row["label"],
+            "predicted": row["believed"],
+            "confidence": row["probability"],
         }
-        for row in study.suspects.head(MOST_SUSPECTS).itertuples()
+        for row in records(study.suspects.head(MOST_SUSPECTS))
     ]
 
 
@@ -148,8 +146,8 @@ def copies(study: Study, album: Album) -> list[list[dict[str, Any]]]:
     rows = pd.concat([torn, study.copies]).drop_duplicates(["id", "other"]).head(MOST_PAIRS)
     return [
         [
-            {**album.picture(row.id), "label": row.label},
-            {**album.picture(row.other), "label": row.other_label},
+            {**album.picture(row["id"]), "label": row["label"]},
+            {**album.picture(row["other"]), "label": row["other_label"]},
         ]
-        for row in rows.itertuples()
+        for row in records(rows)
     ]

@@ -1,6 +1,6 @@
 """The report's charts, each from the study's own records."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,9 @@ from scipy.stats import binomtest
 
 from headstart.report import charts
 from headstart.report.formats import duration, number, percent, points
-from headstart.report.listing import setting
+from headstart.report.listing import ACCURACY, setting
 from headstart.report.study import Run, Study
+from headstart.report.tables import Record, records
 from headstart.verdict.phrases import writer
 from headstart.verdict.tables import DEVICE_SECONDS
 
@@ -27,14 +28,14 @@ def means(study: Study) -> Markup:
     metric, write = verdict["metric"], writer(dict(verdict))
     rows = [
         charts.Row(
-            one["strategy"],
+            one["strategy"]
+            + (", recommended" if one["strategy"] == verdict["recommended"] else ""),
             one["mean"],
             one["low"],
             one["high"],
             f"{write(one['mean'])} ({write(one['low'])} to {write(one['high'])})",
             one["strategy"],
             [_seed(run, metric, write) for run in study.compared[one["strategy"]]],
-            one["strategy"] == verdict["recommended"],
         )
         for one in verdict["strategies"]
     ]
@@ -85,29 +86,29 @@ def costs(study: Study) -> Markup:
 
 
 def validation(study: Study) -> Markup:
-    """Validation accuracy by epoch of every run compared."""
-    lines, last = [], 1
-    for name, runs in study.compared.items():
-        for run in runs:
-            history = run.history()
-            if history is None or history["val_accuracy"].isna().all():
-                continue
-            split, seed = run.place
-            told = f"{name}, split {split}, seed {seed}, epoch"
-            drawn = [
-                (
-                    float(row.epoch),
-                    row.val_accuracy,
-                    f"{told} {row.epoch}: {percent(row.val_accuracy)}",
-                )
-                for row in history.itertuples()
-            ]
-            last = max(last, int(history["epoch"].max()))
-            lines.append(charts.Line(name, str(seed), drawn))
+    """Validation accuracy by epoch of every run compared; nothing where none was validated."""
+    lines = [line for runs in study.compared.values() for run in runs for line in _epochs(run)]
+    if not lines:
+        return Markup()
+    last = int(max(line.points[-1][0] for line in lines))
     step = max(1, round(last / 6))
     ticks = [(float(e), str(e)) for e in range(1, last + 1) if e == 1 or e % step == 0]
     axis = (_tick("accuracy"), "validation accuracy by epoch")
-    return charts.curves(lines, ticks, axis, "Validation accuracy by epoch") if lines else Markup()
+    return charts.curves(lines, ticks, axis, "Validation accuracy by epoch")
+
+
+def _epochs(run: Run) -> list[charts.Line]:
+    """The line of one run, if it has epochs that were validated."""
+    history = run.history()
+    if history is None or history["val_accuracy"].isna().all():
+        return []
+    split, seed = run.place
+    told = f"{run.strategy}, split {split}, seed {seed}, epoch"
+    drawn = [
+        (float(epoch), float(share), f"{told} {epoch}: {percent(share)}")
+        for epoch, share in zip(history["epoch"], history["val_accuracy"], strict=True)
+    ]
+    return [charts.Line(run.strategy, str(seed), drawn)]
 
 
 def reliability(predictions: pd.DataFrame, strategy: str) -> Markup:
@@ -140,69 +141,62 @@ def learning_curve(study: Study) -> Markup:
     """Test accuracy by the share of the training images, spread evenly over the page."""
     fractions = study.fractions
     lines = []
-    for name, rows in study.summary.sort_values("fraction").groupby("strategy", sort=False):
+    for name, group in study.summary.sort_values("fraction").groupby("strategy", sort=False):
+        rows = records(group)
         drawn = [
             (
-                float(fractions.index(row.fraction)),
-                row.accuracy,
-                f"{name}, {percent(row.fraction, 0)} of the training images: "
-                f"{percent(row.accuracy)} ({percent(row.accuracy_low)} to "
-                f"{percent(row.accuracy_high)})",
+                float(fractions.index(row["fraction"])),
+                row["accuracy"],
+                f"{name}, {percent(row['fraction'], 0)} of the training images: {_reached(row)}",
             )
-            for row in rows.itertuples()
+            for row in rows
         ]
-        ends = list(zip(rows.accuracy_low, rows.accuracy_high, strict=True))
+        ends = [(row["accuracy_low"], row["accuracy_high"]) for row in rows]
         lines.append(charts.Line(str(name), "", drawn, ends))
     ticks = [(float(i), percent(share, 0)) for i, share in enumerate(fractions)]
     axis = (_tick("accuracy"), "test accuracy by share of the training images")
     return charts.curves(lines, ticks, axis, "Learning curve")
 
 
+def _reached(row: Record) -> str:
+    return f"{percent(row['accuracy'])} ({ACCURACY.interval(row)})"
+
+
 def at_fractions(study: Study) -> list[dict[str, Any]]:
     """The strategies' accuracies at each fraction, on one axis for all, smallest first."""
-    lowest, highest = study.summary.accuracy_low.min(), study.summary.accuracy_high.max()
+    within = (study.summary["accuracy_low"].min(), study.summary["accuracy_high"].max())
     found = []
     for fraction in study.fractions:
         rows = [
             charts.Row(
-                str(row.strategy),
-                row.accuracy,
-                row.accuracy_low,
-                row.accuracy_high,
-                f"{percent(row.accuracy)} ({percent(row.accuracy_low)} to "
-                f"{percent(row.accuracy_high)})",
-                str(row.strategy),
+                row["strategy"],
+                row["accuracy"],
+                row["accuracy_low"],
+                row["accuracy_high"],
+                _reached(row),
+                row["strategy"],
             )
-            for row in study.summary_at(fraction).itertuples()
+            for row in records(study.summary_at(fraction))
         ]
         name = f"Test accuracy with {percent(fraction, 0)} of the training images"
-        chart = charts.dots(rows, _tick("accuracy"), name, within=(lowest, highest))
+        chart = charts.dots(rows, _tick("accuracy"), name, within=within)
         found.append({"fraction": fraction, "chart": chart})
     return found
 
 
 def tuning(choice: Mapping[str, Any]) -> Markup:
-    """Validation loss of each trial of a choice, the chosen one marked; the least is best."""
-    trials = choice["trials"]
-    order: Sequence[int] = sorted(range(len(trials)), key=lambda k: trials[k]["val_loss"])
-    rows = []
-    for k in order:
-        loss = trials[k]["val_loss"]
-        name = setting(trials[k]) + (" (chosen)" if k == choice["chosen"] else "")
-        text = f"{number(loss)}, {percent(trials[k]['val_accuracy'])} right"
-        rows.append(
-            charts.Row(
-                name, loss, loss, loss, text, choice["strategy"], marked=k == choice["chosen"]
-            )
-        )
-    return charts.dots(
-        rows, lambda v: f"{v:.3g}", f"Validation loss by trial of {choice['strategy']}"
-    )
+    """Validation loss of each trial of a choice, the least, which was chosen, first."""
+    strategy, rows = choice["place"]["strategy"], []
+    for trial in sorted(choice["trials"], key=lambda trial: float(trial["val_loss"])):
+        loss = trial["val_loss"]
+        text = f"{number(loss)}, {percent(trial['val_accuracy'])} right"
+        rows.append(charts.Row(setting(trial), loss, loss, loss, text, strategy))
+    return charts.dots(rows, lambda v: f"{v:.3g}", f"Validation loss by trial of {strategy}")
 
 
 def shortcuts(floor: Mapping[str, Any], majority: float) -> Markup:
-    """Accuracy of classifiers that see no picture: all traits together, and each alone."""
-    values = {"all together": floor["accuracy"], **floor["alone"]}
+    """Accuracy of classifiers that see no picture, beside that of the most frequent class."""
+    values = {"most frequent class": majority, "all together": floor["accuracy"], **floor["alone"]}
     rows = [charts.Row(name, v, v, v, percent(v)) for name, v in values.items()]
-    lines = [(majority, f"most frequent class, {percent(majority)}")]
-    return charts.dots(rows, _tick("accuracy"), "Accuracy without a look at the pictures", lines)
+    parts = [[(v, f"{name}: {percent(v)}")] for name, v in values.items()]
+    return charts.bars(rows, parts, "Accuracy without a look at the pictures")

@@ -8,7 +8,7 @@ import pandas as pd
 
 from headstart.report.formats import count, duration, number, p_value, percent, points, size
 from headstart.report.study import Run, Study
-from headstart.report.tables import Column, Record, Table
+from headstart.report.tables import Column, Record, Table, records
 from headstart.verdict.phrases import writer
 
 PARTS = ("train", "val", "test")
@@ -48,16 +48,12 @@ def tables(study: Study) -> dict[str, Table]:
     }
 
 
-def _records(frame: pd.DataFrame) -> list[Record]:
-    return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
-
-
 def _main(study: Study) -> Iterator[Table]:
     verdict = study.verdict
     chances = {one["strategy"]: one["chance_best"] for one in verdict["strategies"]}
     rows = [
         {**row, "chance_best": chances.get(row["strategy"])}
-        for row in _records(study.summary_at(verdict["fraction"]))
+        for row in records(study.summary_at(verdict["fraction"]))
     ]
     best = Column("The best, chance", "chance_best", lambda share: percent(share, 0))
     caption = f"Scores on {verdict['n_test']:,} test images, with 95 % intervals"
@@ -131,7 +127,7 @@ def _of_fractions(study: Study) -> Iterator[Table]:
     whole = np.isclose(study.summary["fraction"], study.verdict["fraction"])
     rows = study.summary[~whole].sort_values(["fraction", "accuracy"], ascending=False)
     columns = [STRATEGY, FRACTION, *SCORES, COSTS[0]]
-    yield Table("fractions", "Scores with fewer training images", columns, _records(rows))
+    yield Table("fractions", "Scores with fewer training images", columns, records(rows))
     growth = (study.verdict["learning_curve"] or {"growth": ()})["growth"]
     gains = [{**one, **{f"gain_{k}": v for k, v in (one["gain"] or {}).items()}} for one in growth]
     empty = dict.fromkeys(("gain_value", "gain_low", "gain_high", "gain_misfit"))
@@ -189,39 +185,37 @@ def _of_test(study: Study, name: str) -> Iterator[Table]:
     yield Table(f"elsewhere_{name}_differences", caption, columns, _pairs(there))
 
 
-def confusion(runs: list[Run]) -> pd.DataFrame:
-    """Counts of all runs together, rows true and columns predicted."""
-    classes = runs[0].metrics["classes"]
-    total = sum(np.array(run.metrics["confusion"]) for run in runs)
-    return pd.DataFrame(total, classes, classes)
+def confusion(runs: list[Run]) -> np.ndarray:
+    """Counts of all runs together, int (K, K), rows true and columns predicted."""
+    return np.sum([run.metrics["confusion"] for run in runs], axis=0)
 
 
 def per_class(study: Study) -> Table:
     """Recall and precision of each class, over all runs of a strategy."""
     strategies = study.compared
-    first = confusion(next(iter(strategies.values()))[:1])
-    rows: dict[str, Record] = {
-        name: {"class": name, "n": int(total)} for name, total in first.sum(axis=1).items()
-    }
+    first = next(iter(strategies.values()))[0]
+    support = confusion([first]).sum(axis=1)
+    rows: list[Record] = [
+        {"class": name, "n": int(n)}
+        for name, n in zip(first.metrics["classes"], support, strict=True)
+    ]
     columns = [Column("Class", "class"), Column("Test images", "n", count)]
     for strategy, runs in strategies.items():
         counts = confusion(runs)
         for what, axis in (("recall", 1), ("precision", 0)):
             key = f"{strategy}_{what}"
-            shares = np.diag(counts) / counts.sum(axis=axis).replace(0, np.nan)
             columns.append(Column(f"{strategy}: {what}", key, percent))
-            for name, share in shares.items():
-                rows[str(name)][key] = share
-    return Table("per_class", "Each class on test, over all runs", columns, list(rows.values()))
+            for row, hits, total in zip(rows, np.diag(counts), counts.sum(axis=axis), strict=True):
+                row[key] = hits / total if total else None
+    return Table("per_class", "Each class on test, over all runs", columns, rows)
 
 
 def images(study: Study) -> Table:
     """Images by class and part of the first split."""
     first = next(name for name in map(str, study.split) if name.startswith("split-"))
     labelled = study.split.merge(study.manifest[["id", "label"]], on="id", how="left")
-    counts = pd.crosstab(labelled["label"].astype(str), labelled[first])
+    counts = pd.crosstab(labelled["label"].astype(str).rename("class"), labelled[first])
     counts = counts.reindex(columns=list(PARTS), fill_value=0).sort_index()
-    counts["all"] = counts.sum(axis=1)
-    rows = [{"class": str(name), **row} for name, row in counts.to_dict("index").items()]
-    columns = [Column("Class", "class"), *(Column(n.capitalize(), n, count) for n in counts)]
-    return Table("images", "Images of each class", columns, rows)
+    rows = records(counts.assign(all=counts.sum(axis=1)).reset_index())
+    numbers = [Column(name.capitalize(), name, count) for name in (*PARTS, "all")]
+    return Table("images", "Images of each class", [Column("Class", "class"), *numbers], rows)

@@ -35,7 +35,7 @@ class Run:
         """Split and seed."""
         return int(self.made_by["split"]), int(self.made_by["seed"])
 
-    def predictions(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    def predictions(self, columns: list[str] | None = None) -> pd.DataFrame:
         """The content of predictions.parquet, or some of its columns."""
         return pd.read_parquet(self.folder / "predictions.parquet", columns=columns)
 

@@ -13,6 +13,11 @@ from headstart.report.formats import missing
 Record = dict[str, Any]
 
 
+def records(frame: pd.DataFrame) -> list[Record]:
+    """The rows of a frame as dictionaries."""
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
 class Column(NamedTuple):
     """A column: its heading, the key of its values, and how they are written.
 

@@ -65,7 +65,7 @@
       const list = make("ul", { className: "pictures" });
       for (const { id, source } of numbers.map((number) => album[number])) {
         const item = make("li");
-        item.append(make("img", { src: source, alt: id }), make("span", { className: "id", textContent: id }));
+        item.append(make("img", { src: source, alt: id, title: id }), make("span", { className: "id", textContent: id.split("/").pop() }));
         list.append(item);
       }
       const rest = cell.dataset.count - numbers.length;
