@@ -27,13 +27,13 @@ class Files:
     evidence: Path
 
 
-def main(files: Files, most: int) -> None:
+def main(files: Files) -> None:
     from headstart import prediction
     from headstart.views import augmentation
     from headstart.views.reader import Normalizer, Reader
 
     classifier = prediction.trained(files.classes.parent, files.model.parent)
-    worst = mistakes.worst(pd.read_parquet(files.predictions), most)
+    worst = mistakes.worst(pd.read_parquet(files.predictions), mistakes.MOST_SHOWN)
     codes = pd.Categorical(worst.predicted, categories=classifier.classes).codes
     cache = ImageCache.open(files.images, files.index)
     batches = Reader(cache, Normalizer(classifier.image, CPU)).batches(
@@ -53,4 +53,4 @@ def main(files: Files, most: int) -> None:
 
 if "snakemake" in globals():
     with logs.job(snakemake.log[0]):
-        main(paths.named(Files, snakemake.input, snakemake.output), snakemake.params.most)
+        main(paths.named(Files, snakemake.input, snakemake.output))

@@ -13,7 +13,6 @@ from headstart.report.study import Run, Study
 from headstart.report.tables import records
 from headstart.verdict import mistakes
 
-MOST_MISTAKES = 8
 MOST_APART = 6
 MOST_RIVALS = 4
 MOST_SUSPECTS = 24
@@ -44,7 +43,7 @@ def heat_maps(folder: Path) -> dict[str, np.ndarray]:
 def worst(run: Run, album: Album) -> list[dict[str, Any]]:
     """The surest mistakes of a run, with what the model looked at where that is known."""
     maps, found = heat_maps(run.folder), []
-    for row in records(mistakes.worst(run.predictions(), MOST_MISTAKES)):
+    for row in records(mistakes.worst(run.predictions(), mistakes.MOST_SHOWN)):
         seen = maps.get(row["id"])
         evidence = None if seen is None else album.looked_at(row["id"], seen)
         found.append({**row, **album.picture(row["id"]), "evidence": evidence})

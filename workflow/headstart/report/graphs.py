@@ -58,19 +58,30 @@ def _seed(run: Run, metric: str, write: charts.Write) -> charts.Seed:
 
 
 def differences(study: Study, verdict: Mapping[str, Any]) -> Markup:
-    """Every pair's difference with its interval, about the margin."""
+    """Every pair's difference with its interval, about the margin.
+
+    Intervals of few seeds may go beyond what a difference can be; they end there.
+    """
     rows = [
         charts.Row(
             f"{pair['a']} − {pair['b']}",
-            100 * pair["difference"],
-            100 * pair["low"],
-            100 * pair["high"],
+            _bounded(pair["difference"]),
+            _bounded(pair["low"]),
+            _bounded(pair["high"]),
             f"{points(pair['difference'])} points: {pair['answer']}",
         )
         for pair in verdict["comparisons"]
     ]
     name = f"Differences in points of {study.verdict['metric_name']}"
-    return charts.dots(rows, lambda v: f"{v:+g}", name, [(0, "")], study.verdict["margin"])
+    return charts.dots(rows, _signed, name, [(0, "")], study.verdict["margin"])
+
+
+def _bounded(difference: float) -> float:
+    return max(-100.0, min(100.0, 100 * difference))
+
+
+def _signed(value: float) -> str:
+    return f"{value:+g}".replace("-", "\N{MINUS SIGN}") if value else "0"
 
 
 def costs(study: Study) -> Markup:
@@ -141,11 +152,13 @@ def learning_curve(study: Study) -> Markup:
     """Test accuracy by the share of the training images, spread evenly over the page."""
     fractions = study.fractions
     lines = []
-    for name, group in study.summary.sort_values("fraction").groupby("strategy", sort=False):
+    groups = study.summary.sort_values("fraction").groupby("strategy", sort=False)
+    for place, (name, group) in enumerate(groups):
         rows = records(group)
+        beside = 0.015 * (len(fractions) - 1) * (place - (len(groups) - 1) / 2)
         drawn = [
             (
-                float(fractions.index(row["fraction"])),
+                fractions.index(row["fraction"]) + beside,
                 row["accuracy"],
                 f"{name}, {percent(row['fraction'], 0)} of the training images: {_reached(row)}",
             )
@@ -191,7 +204,7 @@ def tuning(choice: Mapping[str, Any]) -> Markup:
         loss = trial["val_loss"]
         text = f"{number(loss)}, {percent(trial['val_accuracy'])} right"
         rows.append(charts.Row(setting(trial), loss, loss, loss, text, strategy))
-    return charts.dots(rows, lambda v: f"{v:.3g}", f"Validation loss by trial of {strategy}")
+    return charts.dots(rows, lambda v: f"{v:.4g}", f"Validation loss by trial of {strategy}")
 
 
 def shortcuts(floor: Mapping[str, Any], majority: float) -> Markup:

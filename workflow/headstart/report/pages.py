@@ -5,6 +5,7 @@ be read.
 """
 
 import base64
+import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -135,6 +136,7 @@ def _examples(study: Study, album: Album) -> dict[str, Any]:
     }
 
 
+@functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+#: Mistakes of a run that a report shows.
+MOST_SHOWN = 8
+
 
 def confident(predictions: pd.DataFrame) -> pd.DataFrame:
     """Predictions in the format of predictions.parquet with the probability of the answer.
