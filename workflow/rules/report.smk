@@ -15,21 +15,21 @@ SHOWN = [
 
 rule evidence:
     input:
-        model=f"{RUN}/model.safetensors",
-        run=f"{RUN}/run.json",
-        metrics=f"{RUN}/metrics.json",
-        predictions=f"{RUN}/predictions.parquet",
+        models=run_files("model.safetensors", SHOWN),
+        runs=run_files("run.json", SHOWN),
+        metrics=run_files("metrics.json", SHOWN),
+        predictions=run_files("predictions.parquet", SHOWN),
         manifest=f"{RESULTS}/manifest.csv",
         classes=f"{RESULTS}/classes.json",
         images=f"{RESULTS}/cache/images.bin",
         index=f"{RESULTS}/cache/index.csv",
         code=code("evidence"),
     output:
-        evidence=f"{RUN}/evidence.npz",
+        evidence=run_files("evidence.npz", SHOWN),
     log:
-        f"{RESULTS}/logs/evidence/{JOB}.log",
+        f"{RESULTS}/logs/evidence.log",
     benchmark:
-        f"{RESULTS}/benchmarks/evidence/{JOB}.tsv"
+        f"{RESULTS}/benchmarks/evidence.tsv"
     conda:
         "../../envs/headstart.yaml"
     threads: 1
@@ -37,7 +37,7 @@ rule evidence:
         mem_mb=4000,
         runtime=30,
     message:
-        "Looking at what {wildcards.strategy} looked at: fraction {wildcards.fraction}, split {wildcards.split}, seed {wildcards.seed}"
+        "Finding what the models looked at in their worst mistakes"
     script:
         "../scripts/evidence.py"
 

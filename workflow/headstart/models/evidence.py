@@ -28,7 +28,7 @@ def maps(model: "nn.Module", images: "torch.Tensor", classes: np.ndarray) -> np.
     import torch
 
     with torch.enable_grad():
-        logits, features = _watched(model, images.requires_grad_())
+        logits, features = _watched(model, images.detach().requires_grad_())
         if features is None:
             return np.zeros((len(images), 0, 0), np.float32)
         chosen = logits[torch.arange(len(images)), torch.as_tensor(classes)].sum()

@@ -57,7 +57,8 @@ def _main(study: Study) -> Iterator[Table]:
     ]
     best = Column("The best, chance", "chance_best", lambda share: percent(share, 0))
     caption = f"Scores on {verdict['n_test']:,} test images, with 95 % intervals"
-    columns = [STRATEGY, *SCORES, best, Column("Runs", "runs", count)]
+    made = [Column("Made from others", "derived")] if study.summary["derived"].any() else []
+    columns = [STRATEGY, *made, *SCORES, best, Column("Runs", "runs", count)]
     yield Table("results", caption, columns, rows, verdict["leader"])
     if verdict["metric"] != "accuracy":
         write = writer(dict(verdict))
