@@ -141,7 +141,7 @@ def test_cells_of_the_confusion_matrix_name_their_images(study: Study, whole: Pa
 def test_disagreements_are_what_the_runs_answered(study: Study, whole: Page) -> None:
     right = {}
     for name in ("full", "scratch"):
-        runs = [run.predictions() for run in study.compared[name]]
+        runs = [run.predictions for run in study.compared[name]]
         answers = pd.concat([(run.label == run.predicted).set_axis(run.id) for run in runs], axis=1)
         right[name] = answers.mean(axis=1)
     count = int(((right["full"] > 0.5) & (right["scratch"] < 0.5)).sum())
@@ -157,7 +157,7 @@ def test_mistakes_stand_beside_what_the_model_looked_at(
     counts = {
         name: min(8, int((answers.label != answers.predicted).sum()))
         for name, run in study.shown.items()
-        for answers in [run.predictions()]
+        for answers in [run.predictions]
     }
     assert counts["scratch"] == 8 and looked(whole) == sum(counts.values())
     blind = study.shown["scratch"].folder

@@ -18,7 +18,8 @@ from headstart.report.figures.style import PALETTE, looks
 ROW = 46
 AXIS = 34
 HEIGHT = 260
-MANY_POINTS = 60
+#: From so many points on they are smaller, and from so many on left out.
+MANY_POINTS, MOST_POINTS = 60, 3000
 Write = Callable[[float], str]
 
 
@@ -197,7 +198,8 @@ def curves(
     if diagonal:
         low, high = max(x.low, y.low), min(x.high, y.high)
         drawn.append(_line(x(low), y(low), x(high), y(high), "reference"))
-    radius = 2 if sum(len(line.points) for line in lines) > MANY_POINTS else 4
+    n_points = sum(len(line.points) for line in lines)
+    radius = 4 if n_points < MANY_POINTS else 2 if n_points < MOST_POINTS else 0
     drawn += [_curve(line, (x, y), tone.get(line.strategy, "tone-plain"), radius) for line in lines]
     return _svg(drawn, HEIGHT + AXIS - 4, name)
 
@@ -219,6 +221,7 @@ def _curve(line: Line, scales: tuple[Scale, Scale], tone: str, radius: float) ->
     shown += [
         _tag("circle", _title(told), cls="point", cx=f"{x(px)}%", cy=y(py), r=radius)
         for px, py, told in points
+        if radius
     ]
     keys = {"data_strategy": line.strategy or None, "data_seed": line.seed or None}
     return _tag("g", *shown, cls=tone, **keys)

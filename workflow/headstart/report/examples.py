@@ -43,14 +43,16 @@ def heat_maps(folder: Path) -> dict[str, np.ndarray]:
 def worst(run: Run, album: Album) -> list[dict[str, Any]]:
     """The surest mistakes of a run, with what the model looked at where that is known."""
     maps, found = heat_maps(run.folder), []
-    for row in records(mistakes.worst(run.predictions(), mistakes.MOST_SHOWN)):
+    for row in records(mistakes.worst(run.predictions, mistakes.MOST_SHOWN)):
         seen = maps.get(row["id"])
         evidence = None if seen is None else album.looked_at(row["id"], seen)
         found.append({**row, **album.picture(row["id"]), "evidence": evidence})
     return found
 
 
-def behind_cells(predictions: pd.DataFrame, album: Album) -> dict[tuple[str, str], list[int]]:
+def behind_cells(
+    predictions: pd.DataFrame, album: Album, most: int
+) -> dict[tuple[str, str], list[int]]:
     """Numbers of the pictures behind each (label, predicted), the surest answers first.
 
     Mistakes come before right answers, so that these are left out first where there are many.
@@ -61,19 +63,22 @@ def behind_cells(predictions: pd.DataFrame, album: Album) -> dict[tuple[str, str
     cells: dict[tuple[str, str], list[int]] = {}
     for row in records(answers):
         cell = cells.setdefault((row["label"], row["predicted"]), [])
-        number = album.numbered(row["id"]) if len(cell) < MOST_IN_CELL else None
+        number = album.numbered(row["id"], most) if len(cell) < MOST_IN_CELL else None
         if number is not None:
             cell.append(number)
     return cells
 
 
-def matrix(run: Run, album: Album) -> dict[str, Any]:
+def matrix(run: Run, album: Album, most: int) -> dict[str, Any]:
     """A run's confusion matrix, each cell with its share of the class and its pictures.
 
     With many classes, the most frequent confusions in its place.
+
+    Args:
+        most: pictures on demand that there may be then.
     """
     classes, counts = run.metrics["classes"], confusion([run])
-    behind = behind_cells(run.predictions(), album)
+    behind = behind_cells(run.predictions, album, most)
     shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
     rows = [
         (
@@ -100,10 +105,7 @@ def matrix(run: Run, album: Album) -> dict[str, Any]:
 
 def disagreements(study: Study, album: Album) -> list[dict[str, Any]]:
     """Images that the leader gets right and a rival wrong, and the other way round."""
-    answers = {
-        name: [run.predictions(["id", "label", "predicted"]) for run in runs]
-        for name, runs in study.compared.items()
-    }
+    answers = {name: [run.answers() for run in runs] for name, runs in study.compared.items()}
     right = {name: mistakes.shares_right(runs) for name, runs in answers.items()}
     leader = study.verdict["leader"]
     found = []

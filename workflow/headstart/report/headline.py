@@ -7,7 +7,7 @@ import pandas as pd
 
 from headstart.report.formats import count, duration
 from headstart.verdict import words
-from headstart.verdict.phrases import article, joined, margin, writer
+from headstart.verdict.phrases import joined, margin, writer
 from headstart.verdict.tables import seconds
 
 
@@ -16,7 +16,7 @@ def answer(verdict: Mapping[str, Any]) -> str:
     best, write = verdict["strategies"][0], writer(dict(verdict))
     name, reached = best["strategy"], f"{write(best['mean'])} {verdict['metric_name']}"
     if len(verdict["strategies"]) == 1:
-        return f"{name}, the only strategy, reaches {article(reached)} {reached}"
+        return f"{name}, the only strategy, reaches {reached}"
     pairs = [pair for pair in verdict["comparisons"] if pair["a"] == name]
     told = _told(pairs, dict(verdict))
     chosen = verdict["recommended"]
@@ -42,8 +42,8 @@ def _told(pairs: Sequence[Mapping[str, Any]], verdict: dict[str, Any]) -> str:
 
 
 def advice(verdict: Mapping[str, Any], runs: pd.DataFrame) -> str:
-    """What to take, or what would decide; nothing where the verdict is about single models."""
-    text = words.advice(dict(verdict), runs)
+    """What to take, or what would decide, or a caution where one seed tells neither."""
+    text = words.advice(dict(verdict), runs) or words.single_models(dict(verdict))
     return f"{text[0].upper()}{text[1:]}." if text else ""
 
 

@@ -19,7 +19,7 @@ from headstart import HeadstartError, __version__
 from headstart.report import examples, graphs, headline, listing, tables
 from headstart.report.charts import tones
 from headstart.report.formats import count, duration, missing, number, p_value, percent, points
-from headstart.report.pictures import Album, as_webp
+from headstart.report.pictures import MOST_ON_DEMAND, Album, as_webp
 from headstart.report.study import Run, Study
 
 TEMPLATES = Path(__file__).parent / "page"
@@ -119,12 +119,12 @@ def _examples(study: Study, album: Album) -> dict[str, Any]:
             "strategy": name,
             "place": run.place,
             "derived": "derived" in run.made_by,
-            "matrix": examples.matrix(run, album),
-            "reliability": graphs.reliability(run.predictions(), name),
+            "matrix": examples.matrix(run, album, MOST_ON_DEMAND * rank // len(study.shown)),
+            "reliability": graphs.reliability(run.predictions, name),
             "ece": run.metrics["metrics"]["ece"]["value"],
             "worst": examples.worst(run, album),
         }
-        for name, run in study.shown.items()
+        for rank, (name, run) in enumerate(study.shown.items(), 1)
     ]
     return {
         "shown": shown,

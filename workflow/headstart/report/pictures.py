@@ -53,9 +53,9 @@ class Album:
         seen[top : top + side, left : left + side] = np.clip(np.asarray(scaled), 0, 1)
         return encoded(heated(image, seen))
 
-    def numbered(self, name: str) -> int | None:
-        """The place of a picture among those shown on demand; None where there are too many."""
-        if name not in self.numbers and len(self.numbers) >= MOST_ON_DEMAND:
+    def numbered(self, name: str, most: int) -> int | None:
+        """The place of a picture among those shown on demand; None where it would be too many."""
+        if name not in self.numbers and len(self.numbers) >= most:
             return None
         return self.numbers.setdefault(name, len(self.numbers))
 

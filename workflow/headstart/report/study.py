@@ -35,8 +35,14 @@ class Run:
         """Split and seed."""
         return int(self.made_by["split"]), int(self.made_by["seed"])
 
-    def predictions(self, columns: list[str] | None = None) -> pd.DataFrame:
-        """The content of predictions.parquet, or some of its columns."""
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """The content of predictions.parquet."""
+        return pd.read_parquet(self.folder / "predictions.parquet")
+
+    def answers(self) -> pd.DataFrame:
+        """Its columns id, label and predicted."""
+        columns = ["id", "label", "predicted"]
         return pd.read_parquet(self.folder / "predictions.parquet", columns=columns)
 
     def history(self) -> pd.DataFrame | None:

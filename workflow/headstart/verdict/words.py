@@ -37,7 +37,7 @@ def statement(verdict: dict, runs: pd.DataFrame) -> str:
         verdict: as in verdict.json, but for the statement itself.
         runs: the runs compared, columns strategy, device_seconds and device.
     """
-    remarks = [_floor(verdict), _shortcut(verdict), _optimism(verdict), _single_models(verdict)]
+    remarks = [_floor(verdict), _shortcut(verdict), _optimism(verdict), single_models(verdict)]
     joint = "; ".join(remark for remark in remarks if remark)
     abroad = [each["statement"] for each in verdict["tests"]]
     sentences = [advice(verdict, runs), *_learning(verdict), *abroad, joint]
@@ -211,7 +211,7 @@ def _optimism(verdict: dict) -> str:
     )
 
 
-def _single_models(verdict: dict) -> str:
+def single_models(verdict: dict) -> str:
     """A caution where a strategy has one seed: what is said of it holds for that model."""
     single = [entry["strategy"] for entry in verdict["strategies"] if _is_model(entry)]
     if not single:
