@@ -35,6 +35,16 @@ def test_each_of_the_three_answers_has_its_words(study: Study) -> None:
     )
 
 
+def test_many_others_are_counted(study: Study) -> None:
+    (pair, *_) = study.verdict["comparisons"]
+    many = [pair | {"b": f"other{k}", "answer": "better"} for k in range(5)]
+    said = headline.answer(study.verdict | {"comparisons": many, "recommended": "full"})
+    assert said.endswith("better than all others")
+    many[0] = many[0] | {"answer": "undecided"}
+    said = headline.answer(study.verdict | {"comparisons": many, "recommended": None})
+    assert said.endswith("better than 4 others and undecided against other0")
+
+
 def test_the_cheapest_that_is_as_good_is_enough(study: Study) -> None:
     said = told(study, ("as good", "better"), "head_only")
     assert said.startswith(

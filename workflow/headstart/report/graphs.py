@@ -17,6 +17,7 @@ from headstart.verdict.phrases import writer
 from headstart.verdict.tables import DEVICE_SECONDS
 
 BINS = 10
+MOST_PAIRS = 10
 SHARES = ("accuracy", "balanced_accuracy")
 #: What device time was spent on, in the order of the keys of run.json.
 SPENT_ON = ("training", "features", "tuning")
@@ -58,10 +59,13 @@ def _seed(run: Run, metric: str, write: charts.Write) -> charts.Seed:
 
 
 def differences(study: Study, verdict: Mapping[str, Any]) -> Markup:
-    """Every pair's difference with its interval, about the margin.
+    """Differences with their intervals about the margin; of many pairs those of the leader.
 
     Intervals of few seeds may go beyond what a difference can be; they end there.
     """
+    pairs = verdict["comparisons"]
+    if len(pairs) > MOST_PAIRS:
+        pairs = [pair for pair in pairs if pair["a"] == verdict["leader"]]
     rows = [
         charts.Row(
             f"{pair['a']} − {pair['b']}",
@@ -70,7 +74,7 @@ def differences(study: Study, verdict: Mapping[str, Any]) -> Markup:
             _bounded(pair["high"]),
             f"{points(pair['difference'])} points: {pair['answer']}",
         )
-        for pair in verdict["comparisons"]
+        for pair in pairs
     ]
     name = f"Differences in points of {study.verdict['metric_name']}"
     return charts.dots(rows, _signed, name, [(0, "")], study.verdict["margin"])

@@ -10,6 +10,8 @@ from headstart.verdict import words
 from headstart.verdict.phrases import joined, margin, writer
 from headstart.verdict.tables import seconds
 
+MOST_NAMED = 3
+
 
 def answer(verdict: Mapping[str, Any]) -> str:
     """Who leads, and over whom that is shown, in one sentence without its full stop."""
@@ -37,8 +39,15 @@ def _told(pairs: Sequence[Mapping[str, Any]], verdict: dict[str, Any]) -> str:
         ("undecided", "undecided against"),
     ):
         others = [pair["b"] for pair in pairs if pair["answer"] == kind]
-        said += [f"{relation} {joined(others)}"] if others else []
+        said += [f"{relation} {_some(others, len(pairs))}"] if others else []
     return joined(said)
+
+
+def _some(names: Sequence[str], of: int) -> str:
+    """The names, or where they are too many for a sentence how many they are."""
+    if len(names) <= MOST_NAMED:
+        return joined(list(names))
+    return "all others" if len(names) == of else f"{len(names)} others"
 
 
 def advice(verdict: Mapping[str, Any], runs: pd.DataFrame) -> str:

@@ -13,7 +13,7 @@ from headstart.data.cache import ImageCache
 SIDE = 128
 QUALITY = 75
 #: Pictures shown on demand, of all matrices together.
-MOST_ON_DEMAND = 400
+MOST_ON_DEMAND = 300
 
 
 @dataclass
