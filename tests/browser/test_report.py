@@ -169,14 +169,20 @@ def test_on_paper_nothing_is_cut(opened: Open) -> None:
     page.emulate_media(media="print", color_scheme="dark")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.evaluate("document.documentElement.scrollWidth") <= PAPER["width"]
-    for each in page.locator("figure, .chart, .pictures li, table, .sanity img").all():
-        box = each.bounding_box()
-        assert box, each.evaluate("it => it.outerHTML.slice(0, 200)")
-        assert box["x"] + box["width"] <= PAPER["width"] + 1, each.inner_text()
-        assert box["height"] <= PAPER["height"] or each.evaluate("it => it.tagName") == "TABLE"
-    whole = page.locator("figure, .pictures li, tr").all()
-    kept = {each.evaluate("it => getComputedStyle(it).breakInside") for each in whole}
-    assert kept == {"avoid"}
+    seen = page.evaluate(
+        """() => [...document.querySelectorAll("figure, .pictures li, .sanity img, table, tr")]
+          .map(each => [each, each.getBoundingClientRect(), getComputedStyle(each)])
+          .map(([each, box, style]) => ({
+            what: each.outerHTML.slice(0, 200), kind: each.tagName, kept: style.breakInside,
+            right: box.right, width: box.width, height: box.height}))"""
+    )
+    assert {each["kind"] for each in seen} == {"FIGURE", "LI", "IMG", "TABLE", "TR"}
+    for each in seen:
+        assert each["width"] > 0, f"hidden: {each['what']}"
+        assert each["right"] <= PAPER["width"] + 1, f"too wide: {each['what']}"
+        if each["kind"] != "TABLE":
+            assert each["height"] <= PAPER["height"], f"too tall: {each['what']}"
+        assert each["kept"] == "avoid" or each["kind"] in ("IMG", "TABLE"), each["what"]
     assert page.pdf(format="A4", margin=dict.fromkeys(("left", "right"), "1cm"))[:5] == b"%PDF-"
 
 
