@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from headstart import HeadstartError
+from headstart.report.figures.health import MOST_PAIRS, MOST_SUSPECTS
 from headstart.report.listing import confusion
 from headstart.report.pictures import Album
 from headstart.report.study import Run, Study
@@ -15,8 +16,6 @@ from headstart.verdict import mistakes
 
 MOST_APART = 6
 MOST_RIVALS = 4
-MOST_SUSPECTS = 24
-MOST_PAIRS = 12
 #: Pictures behind one cell of a confusion matrix; from so many classes on, cells become a list.
 MOST_IN_CELL = 12
 MOST_CLASSES = 16

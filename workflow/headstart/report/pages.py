@@ -18,7 +18,7 @@ from PIL import Image
 from headstart import HeadstartError, __version__
 from headstart.report import examples, graphs, headline, listing, tables
 from headstart.report.charts import tones
-from headstart.report.formats import count, duration, missing, number, p_value, percent, points
+from headstart.report.formats import count, duration, missing, number, percent, points
 from headstart.report.pictures import MOST_ON_DEMAND, Album, as_webp
 from headstart.report.study import Run, Study
 
@@ -151,7 +151,6 @@ def _environment() -> jinja2.Environment:
         "duration": duration,
         "count": count,
         "number": number,
-        "p_value": p_value,
     }
     return environment
 
