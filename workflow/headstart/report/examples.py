@@ -1,5 +1,6 @@
 """Images that show what the numbers mean: mistakes, disagreements, doubtful labels, copies."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def heat_maps(folder: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path) as stored:
             ids, maps = stored["ids"], stored["maps"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise HeadstartError(f"{path}: cannot be read ({error}); make it again") from error
     return dict(zip(map(str, ids), maps, strict=True)) if maps.size else {}
 
