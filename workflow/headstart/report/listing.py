@@ -194,8 +194,9 @@ def confusion(runs: list[Run]) -> np.ndarray:
 def per_class(study: Study) -> Table:
     """Recall and precision of each class, over all runs of a strategy."""
     strategies = study.compared
-    first = next(iter(strategies.values()))[0]
-    support = confusion([first]).sum(axis=1)
+    first, *others = next(iter(strategies.values()))
+    once = [first, *(run for run in others if run.place[1] == first.place[1])]  # every fold
+    support = confusion(once).sum(axis=1)
     rows: list[Record] = [
         {"class": name, "n": int(n)}
         for name, n in zip(first.metrics["classes"], support, strict=True)
