@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
@@ -193,6 +194,16 @@ def test_comparison(tmp_path: Path, names: list[str]) -> None:
     comparison.learning_curve(summary(names, (0.1, 1.0)), tmp_path / "learning_curve.png")
     written = sorted(tmp_path.glob("*.png"))
     assert len(written) == 6 and all(map(drawn, written))
+
+
+def test_a_figure_as_svg_is_drawn_the_same_each_time(tmp_path: Path) -> None:
+    table, decision = summary(["full", "scratch"]), verdict(["full", "scratch"])
+    for name in ("one.svg", "two.svg"):
+        comparison.accuracy(table, table, decision, tmp_path / name)
+    drawing = (tmp_path / "one.svg").read_bytes()
+    assert drawing == (tmp_path / "two.svg").read_bytes()
+    root = ElementTree.fromstring(drawing)
+    assert root.tag.endswith("svg") and not list(root.iter("{http://www.w3.org/2000/svg}image"))
 
 
 def test_labels_of_cost_never_overlap() -> None:

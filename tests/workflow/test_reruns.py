@@ -76,28 +76,31 @@ def test_the_same_values_written_otherwise_rerun_nothing(project: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (learning_rate, {"train_from_images": 1, "evaluate": 1}),
-        (epochs, {"train_from_features": 1, "evaluate": 1}),
+        (learning_rate, {"train_from_images": 1, "evaluate": 1, "evidence": 1}),
+        (epochs, {"train_from_features": 1, "evaluate": 1, "evidence": 1}),
         (
             data_seed,
             {"split": 1, "freeze": 1, "health": 1, "sanity": 1, "test_features": 1}
-            | {"train_from_features": 1, "train_from_images": 2, "evaluate": 3},
+            | {"train_from_features": 1, "train_from_images": 2, "evaluate": 3, "evidence": 1},
         ),
         (
             augmentation,
             {"sanity": 1, "features": 1, "health": 1}
-            | {"train_from_features": 1, "train_from_images": 2, "evaluate": 3},
+            | {"train_from_features": 1, "train_from_images": 2, "evaluate": 3, "evidence": 1},
         ),
-        (batch_size, {"train_from_features": 1, "train_from_images": 2, "evaluate": 3}),
-        (new_strategy, {"train_from_images": 1, "evaluate": 1}),
+        (
+            batch_size,
+            {"train_from_features": 1, "train_from_images": 2, "evaluate": 3, "evidence": 1},
+        ),
+        (new_strategy, {"train_from_images": 1, "evaluate": 1, "evidence": 1}),
         (another_seed, {"train_from_features": 1, "train_from_images": 2, "evaluate": 3}),
         (smaller_fraction, {"train_from_features": 1, "train_from_images": 2, "evaluate": 3}),
         (
             folds,
             {"split": 2, "freeze": 1, "health": 1, "sanity": 1, "test_features": 2}
-            | {"train_from_features": 2, "train_from_images": 4, "evaluate": 6},
+            | {"train_from_features": 2, "train_from_images": 4, "evaluate": 6, "evidence": 1},
         ),
-        (flips, {"test_features": 1, "evaluate": 3}),
+        (flips, {"test_features": 1, "evaluate": 3, "evidence": 1}),
         (margin, {"compare": 1}),
         (title, None),
     ],
@@ -119,12 +122,12 @@ def test_a_changed_value_reruns_what_it_affects(
 @pytest.mark.parametrize(
     ("module", "expected"),
     [
-        ("verdict/evaluation.py", {"evaluate": 3}),
+        ("verdict/evaluation.py", {"evaluate": 3, "evidence": 1}),
         ("verdict/words.py", {}),
         ("verdict/suspects.py", {"health": 1}),
         (
             "training/loop.py",
-            {"train_from_features": 1, "train_from_images": 2, "evaluate": 3},
+            {"train_from_features": 1, "train_from_images": 2, "evaluate": 3, "evidence": 1},
         ),
     ],
 )

@@ -17,7 +17,7 @@ def test_last_stages_on_unchanging_images_train_from_cached_maps(changed: Path) 
     write_config(changed, config)
     jobs = planned(changed)
     assert jobs == {"prefix": 1, "train_from_features": 1, "evaluate": 1} | dict.fromkeys(
-        ("compare", "report"), 1
+        ("evidence", "compare", "report"), 1
     )
     metrics = RUNS / "last/fraction-1.0/split-0/seed-0/metrics.json"
     done = snakemake(changed, str(metrics))

@@ -42,12 +42,13 @@ def main(files: Files, folder: Path, metric: str, margin: float) -> None:
         for result in results
         if "derived" not in result.run
     }
-    figures.accuracy(runs, summary, verdict, folder / "accuracy.png")
-    figures.curves(histories, folder / "training_curves.png")
-    figures.cost(runs, summary, folder / "cost.png")
-    differences.differences(verdict, folder / "differences.png")
-    if summary.fraction.nunique() > 1:
-        figures.learning_curve(summary, folder / "learning_curve.png")
+    for kind in ("png", "svg"):
+        figures.accuracy(runs, summary, verdict, folder / f"accuracy.{kind}")
+        figures.curves(histories, folder / f"training_curves.{kind}")
+        figures.cost(runs, summary, folder / f"cost.{kind}")
+        differences.differences(verdict, folder / f"differences.{kind}")
+        if summary.fraction.nunique() > 1:
+            figures.learning_curve(summary, folder / f"learning_curve.{kind}")
     store = tracking.read(files.tracking)
     log = tracking.RunLog.open(store, store["parent_run_id"])
     log.describe(verdict["statement"])

@@ -1,43 +1,32 @@
 """One self-contained report.html: the verdict, what it rests on, and how it was made.
 
-Figures are inlined, styles too; the page needs no script and no network.
+Charts, pictures, styles and the script stand inside; the page needs no network, and no script to
+be read.
 """
 
 import base64
-import io
+import functools
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import pandas as pd
 import yaml
 from PIL import Image
 
 from headstart import HeadstartError, __version__
-from headstart.report.formats import (
-    count,
-    duration,
-    missing,
-    number,
-    p_value,
-    percent,
-    points,
-    size,
-)
+from headstart.report import examples, graphs, headline, listing, tables
+from headstart.report.charts import tones
+from headstart.report.formats import count, duration, missing, number, percent, points
+from headstart.report.pictures import MOST_ON_DEMAND, Album, as_webp
+from headstart.report.study import Run, Study
 
-FIGURE_TITLES = {
-    "curves": "Training curves",
-    "confusion": "Confusion matrix",
-    "reliability": "Reliability",
-    "mistakes": "Most confident mistakes",
-    "worst_mistakes": "Most confident mistakes",
-}
-MOST_ILLUSTRATED = 24
+TEMPLATES = Path(__file__).parent / "page"
 PNG_BUDGET = 100_000
 WIDEST = 1600
+MOST_NAMED = 20
+SHARES = {"accuracy", "balanced_accuracy", "top_3", "top_5"}
 METRIC_NAMES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -49,86 +38,109 @@ METRIC_NAMES = {
     "top_5": "top-5 accuracy",
     "roc_auc": "ROC AUC",
 }
-SHARES = {"accuracy", "balanced_accuracy", "top_3", "top_5"}
-SPLITS = ("train", "val", "test")
 
 
-@dataclass(frozen=True)
-class Study:
-    """What a report shows.
-
-    Attributes:
-        experiment: the plain configuration.
-        verdict: the content of verdict.json; `summary` and `runs`: the tables of comparison/.
-        run_dirs: each holds run.json, metrics.json and figures/*.png.
-        manifest: and `split`, the contents of manifest.csv and split.csv, with their notes.
-        comparison_figures: and `sanity_figures`, `health_figures`, by caption.
-        choices: the content of every choice.json of a tuning.
-        tests: the verdict of each further test set, by name, and in `test_notes` its notes.
-    """
-
-    experiment: Mapping[str, Any]
-    verdict: Mapping[str, Any]
-    summary: pd.DataFrame
-    runs: pd.DataFrame
-    run_dirs: list[Path]
-    manifest: pd.DataFrame
-    split: pd.DataFrame
-    notes: list[str]
-    comparison_figures: Mapping[str, Path]
-    sanity_figures: Mapping[str, Path]
-    health_figures: Mapping[str, Path] = field(default_factory=dict)
-    choices: Sequence[Mapping[str, Any]] = ()
-    tests: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    test_notes: Mapping[str, Sequence[str]] = field(default_factory=dict)
-
-
-def build(output: Path, study: Study) -> None:
-    """Write the report of a study to `output`.
+def build(output: Path, study: Study, folder: Path) -> None:
+    """Write the report of a study to `output`, and its tables to `folder`.
 
     Raises:
         HeadstartError: a file of a run or a figure cannot be read.
     """
-    template = _environment().get_template("template.html.j2")
+    found = listing.tables(study)
+    for table in found.values():
+        tables.write(table, folder)
+    template = _environment().get_template("report.html.j2")
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(template.render(_content(study)), encoding="utf-8")
+    output.write_text(template.render(_content(study), tables=found), encoding="utf-8")
 
 
 def _content(study: Study) -> dict[str, Any]:
     """What the template names."""
-    experiment, summary = study.experiment, study.summary
-    details = [_run(folder, i < MOST_ILLUSTRATED) for i, folder in enumerate(study.run_dirs)]
-    whole = (summary["fraction"] - study.verdict["fraction"]).abs() < 1e-9
+    experiment, verdict = study.experiment, study.verdict
+    album = Album(study.cache, study.image["size"] / study.image["resize"])
+    made_by = [run.made_by for run in study.runs]
     return {
         "title": experiment.get("report", {}).get("title") or experiment["experiment"],
         "experiment": experiment["experiment"],
-        "verdict": study.verdict,
-        "rows": _ranked(summary[whole]),
-        "other_rows": _ranked(summary[~whole]),
-        "devices": _distinct(list(study.runs.get("device", pd.Series(dtype=object)))),
-        "n_runs": len(study.runs),
         "backbone": experiment.get("backbone", {}).get("name", ""),
-        "counts": _counts(study.manifest, study.split),
-        "left_out": _left_out(study.manifest),
+        "verdict": verdict,
+        "answer": headline.answer(verdict),
+        "advice": headline.advice(verdict, _compared(study)),
+        "costs": headline.costs(verdict, _compared(study), study.summary_at(verdict["fraction"])),
+        "tones": tones(study.summary["strategy"]),
+        "seeds": sorted({run.place[1] for run in study.runs}),
+        "devices": _distinct(list(study.runs_table["device"])),
+        "n_runs": len(study.runs),
         "n_images": len(study.manifest),
+        "n_groups": study.manifest["group"].replace("", None).nunique(),
+        "left_out": _left_out(study),
         "notes": study.notes,
-        "comparison_figures": _figures(study.comparison_figures),
-        "sanity_figures": _figures(study.sanity_figures),
-        "health_figures": _figures(study.health_figures),
-        "tuning": [_choice(choice) for choice in study.choices],
-        "tests": [_test(study, entry) for entry in study.verdict["tests"]],
-        "runs": details,
-        "most_illustrated": MOST_ILLUSTRATED,
-        "facts": _facts(experiment, [run["made_by"] for run in details]),
+        "most_named": MOST_NAMED,
+        **_charts(study),
+        **_examples(study, album),
+        "sanity_figures": [
+            {"caption": caption, **embed(path)} for caption, path in study.sanity_figures.items()
+        ],
+        "abroad": [_abroad(study, entry) for entry in verdict["tests"]],
+        "runs": [_run(run) for run in study.runs],
+        "facts": _facts(experiment, made_by),
         "config": _yaml(experiment),
         "version": __version__,
+        "album": album.on_demand(),
     }
 
 
+def _compared(study: Study) -> Any:
+    table = study.runs_table
+    return table[(table["fraction"] - study.verdict["fraction"]).abs() < 1e-9]
+
+
+def _charts(study: Study) -> dict[str, Any]:
+    verdict, several = study.verdict, len(study.fractions) > 1
+    floor = verdict["shortcut_floor"]
+    return {
+        "means": graphs.means(study),
+        "differences": graphs.differences(study, verdict) if verdict["comparisons"] else "",
+        "cost_bars": graphs.costs(study),
+        "validation": graphs.validation(study),
+        "learning_curve": graphs.learning_curve(study) if several else "",
+        "at_fractions": graphs.at_fractions(study) if several else [],
+        "tuning": [
+            {**choice["place"], "edge": choice["edge"], "chart": graphs.tuning(choice)}
+            for choice in study.choices
+        ],
+        "shortcuts": graphs.shortcuts(floor, verdict["majority_floor"]) if floor else "",
+    }
+
+
+def _examples(study: Study, album: Album) -> dict[str, Any]:
+    shown = [
+        {
+            "strategy": name,
+            "place": run.place,
+            "derived": "derived" in run.made_by,
+            "matrix": examples.matrix(run, album, MOST_ON_DEMAND * rank // len(study.shown)),
+            "reliability": graphs.reliability(run.predictions, name),
+            "ece": run.metrics["metrics"]["ece"]["value"],
+            "worst": examples.worst(run, album),
+        }
+        for rank, (name, run) in enumerate(study.shown.items(), 1)
+    ]
+    return {
+        "shown": shown,
+        "disagreements": examples.disagreements(study, album),
+        "suspects": examples.suspects(study, album),
+        "n_suspects": len(study.suspects),
+        "copies": examples.copies(study, album),
+        "n_copies": len(study.copies),
+    }
+
+
+@functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=lambda name: name is None or name.endswith(".html.j2"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -137,67 +149,28 @@ def _environment() -> jinja2.Environment:
         "percent": percent,
         "points": points,
         "duration": duration,
-        "size": size,
         "count": count,
         "number": number,
-        "p_value": p_value,
     }
     return environment
-
-
-def _ranked(summary: pd.DataFrame) -> list[dict[str, Any]]:
-    order = summary.sort_values(["fraction", "accuracy"], ascending=[False, False], kind="stable")
-    return [{str(key): value for key, value in row.items()} for row in order.to_dict("records")]
 
 
 def _distinct(values: list[Any]) -> list[str]:
     return list(dict.fromkeys(str(value) for value in values if not missing(value) and value != ""))
 
 
-def _counts(manifest: pd.DataFrame, split: pd.DataFrame) -> dict[str, Any]:
-    """Images by class (rows) and part (columns) of the first split, with totals."""
-    first, *others = [name for name in map(str, split) if name.startswith("split-")]
-    labelled = split.merge(manifest[["id", "label"]], on="id", how="left")
-    table = pd.crosstab(labelled["label"].astype(str), labelled[first])
-    table = table.reindex(columns=list(SPLITS), fill_value=0).sort_index()
-    return {
-        "splits": SPLITS,
-        "other_splits": len(others),
-        "classes": [(name, list(row), sum(row)) for name, *row in table.itertuples()],
-        "totals": [int(total) for total in table.sum()],
-        "all": int(table.to_numpy().sum()),
-    }
-
-
-def _left_out(manifest: pd.DataFrame) -> list[tuple[str, list[str]]]:
+def _left_out(study: Study) -> list[tuple[str, list[str]]]:
     """Ids of the files left out, by reason, the most frequent first."""
-    broken = manifest[manifest["status"] != "ok"]
+    broken = study.manifest[study.manifest["status"] != "ok"]
     groups = [(str(reason), list(ids)) for reason, ids in broken.groupby("status")["id"]]
     return sorted(groups, key=lambda group: -len(group[1]))
 
 
-def _choice(choice: Mapping[str, Any]) -> dict[str, Any]:
-    """A tuning with what each trial tried in words: lr 0.0003, norm frozen."""
-    trials = [
-        {**trial, "tried": ", ".join(f"{name} {value}" for name, value in trial["tried"].items())}
-        for trial in choice["trials"]
-    ]
-    place = choice["place"]
-    fraction = float(place["fraction"])
-    return {**choice, **place, "fraction": fraction, "trials": trials}
-
-
-def _test(study: Study, entry: Mapping[str, Any]) -> dict[str, Any]:
-    """A further test set: its entry in the verdict, and its strategies and pairs beside home's."""
-    verdict = study.tests[entry["name"]]
-    home = {each["strategy"]: each for each in study.verdict["strategies"]}
-    rows = [{**each, "home": home[each["strategy"]]} for each in verdict["strategies"]]
-    notes = study.test_notes.get(entry["name"], ())
-    return {**entry, "rows": rows, "comparisons": verdict["comparisons"], "notes": notes}
-
-
-def _figures(figures: Mapping[str, Path]) -> list[dict[str, Any]]:
-    return [{"caption": caption, **embed(path)} for caption, path in figures.items()]
+def _abroad(study: Study, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A further test set: its entry in the verdict, its chart and its notes."""
+    there = study.tests[entry["name"]]
+    chart = graphs.differences(study, there) if there["comparisons"] else ""
+    return {**entry, "chart": chart, "notes": study.test_notes.get(entry["name"], ())}
 
 
 def embed(path: Path) -> dict[str, Any]:
@@ -211,36 +184,22 @@ def embed(path: Path) -> dict[str, Any]:
             picture = opened.convert("RGB")
     except OSError as error:
         raise HeadstartError(f"{path}: not a readable figure ({error}); make it again") from error
-    kind, data = "png", path.read_bytes()
+    data = path.read_bytes()
     if len(data) > PNG_BUDGET:
         if picture.width > WIDEST:
             picture.thumbnail((WIDEST, 16_000), Image.Resampling.LANCZOS)
-        buffer = io.BytesIO()
-        picture.save(buffer, "WEBP", quality=80, method=4)
-        kind, data = "webp", buffer.getvalue()
-    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+        source = as_webp(picture, 80)
+    else:
+        source = f"data:image/png;base64,{base64.b64encode(data).decode()}"
     return {"source": source, "width": picture.width, "height": picture.height}
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise HeadstartError(f"{path}: cannot be read ({error}); make this run again") from error
-
-
-def _run(folder: Path, illustrated: bool) -> dict[str, Any]:
-    made_by, scores = _read(folder / "run.json"), _read(folder / "metrics.json")
-    found = {path.stem: path for path in sorted((folder / "figures").glob("*.png"))}
-    order = [name for name in FIGURE_TITLES if name in found]
-    order += [name for name in found if name not in FIGURE_TITLES]
-    titles = {FIGURE_TITLES.get(name, name.replace("_", " ")): found[name] for name in order}
+def _run(run: Run) -> dict[str, Any]:
     return {
-        "made_by": made_by,
-        "metrics": [_metric(name, value) for name, value in scores["metrics"].items()],
-        "accuracy": scores["metrics"]["accuracy"],
-        "settings": _yaml(made_by.get("settings") or {}),
-        "figures": _figures(titles) if illustrated else [],
+        "made_by": run.made_by,
+        "metrics": [_metric(name, value) for name, value in run.metrics["metrics"].items()],
+        "accuracy": run.metrics["metrics"]["accuracy"],
+        "settings": _yaml(run.made_by.get("settings") or {}),
     }
 
 
@@ -258,7 +217,9 @@ def _yaml(value: Mapping[str, Any]) -> str:
     return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=88)
 
 
-def _facts(experiment: Mapping[str, Any], made_by: list[dict[str, Any]]) -> list[tuple[str, str]]:
+def _facts(
+    experiment: Mapping[str, Any], made_by: list[Mapping[str, Any]]
+) -> list[tuple[str, str]]:
     """What made the runs; several values where runs differ."""
 
     def seen(key: str) -> str:

@@ -37,10 +37,10 @@ def statement(verdict: dict, runs: pd.DataFrame) -> str:
         verdict: as in verdict.json, but for the statement itself.
         runs: the runs compared, columns strategy, device_seconds and device.
     """
-    remarks = [_floor(verdict), _shortcut(verdict), _optimism(verdict), _single_models(verdict)]
+    remarks = [_floor(verdict), _shortcut(verdict), _optimism(verdict), single_models(verdict)]
     joint = "; ".join(remark for remark in remarks if remark)
     abroad = [each["statement"] for each in verdict["tests"]]
-    sentences = [_advice(verdict, runs), *_learning(verdict), *abroad, joint]
+    sentences = [advice(verdict, runs), *_learning(verdict), *abroad, joint]
     said = [f"{text[0].upper()}{text[1:]}." for text in sentences if text]
     return " ".join([_lead(verdict), *said])
 
@@ -83,7 +83,7 @@ def _against(pair: dict) -> str:
     return f"{pair['b']} ({difference}, {test})"
 
 
-def _advice(verdict: dict, runs: pd.DataFrame) -> str:
+def advice(verdict: dict, runs: pd.DataFrame) -> str:
     """Which strategy to take, or what it would take to know."""
     if len(verdict["strategies"]) == 1 or all(map(_is_model, verdict["strategies"])):
         return ""
@@ -211,7 +211,7 @@ def _optimism(verdict: dict) -> str:
     )
 
 
-def _single_models(verdict: dict) -> str:
+def single_models(verdict: dict) -> str:
     """A caution where a strategy has one seed: what is said of it holds for that model."""
     single = [entry["strategy"] for entry in verdict["strategies"] if _is_model(entry)]
     if not single:

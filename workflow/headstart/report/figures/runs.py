@@ -29,6 +29,7 @@ from headstart.report.figures.style import (
     percent,
     percent_axis,
 )
+from headstart.verdict import mistakes
 
 MOST_WRITTEN = 30
 MOST_NAMED = 60
@@ -47,15 +48,13 @@ def tested(
         metrics: as in metrics.json.
         cache: has the test images.
     """
-    confidence = predictions.filter(like="p:").max(axis=1)
-    wrong = predictions.assign(confidence=confidence)[predictions.predicted != predictions.label]
-    worst = wrong.nlargest(WORST, "confidence")
+    worst = mistakes.worst(predictions, WORST)
     pictures = [cache[int(row)] for row in cache.positions(list(worst.id))]
-    mistakes = zip(pictures, worst.label, worst.predicted, worst.confidence, strict=True)
+    rows = zip(pictures, worst.label, worst.predicted, worst.confidence, strict=True)
     ece = metrics["metrics"]["ece"]["value"]
     confusion(np.array(metrics["confusion"]), metrics["classes"], folder / "confusion.png")
     reliability(predictions, ece, folder / "reliability.png")
-    worst_mistakes(list(mistakes), folder / "mistakes.png")
+    worst_mistakes(list(rows), folder / "mistakes.png")
 
 
 def confusion(confusion: np.ndarray, classes: Sequence[str], path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Figures: one style for all of them, written straight to PNG.
+"""Figures: one style for all of them, written straight to a file.
 
 Every function of `sanity`, `runs` and `comparison` takes plain data and a target path. Figures are
 drawn on matplotlib's Agg canvas without pyplot: nothing stays open, and a notebook's own backend
@@ -76,6 +76,7 @@ STYLE: dict[str, Any] = {
     "figure.constrained_layout.w_pad": 0.1,
     "figure.constrained_layout.h_pad": 0.1,
     "lines.linewidth": 1.6,
+    "svg.hashsalt": "headstart",
 }
 
 
@@ -95,14 +96,19 @@ def _warn_of_missing_glyphs() -> None:
 def canvas(
     path: Path, width: float, height: float, layout: Any = "constrained"
 ) -> Iterator[Figure]:
-    """A figure of width × height inches in the shared style, saved to `path` on leaving."""
+    """A figure of width × height inches in the shared style, saved to `path` on leaving.
+
+    The path's ending says as what: .png or .svg.
+    """
     style: Any = {**STYLE, "font.family": list(FONTS)}
     with rc_context(style), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         figure = Figure(figsize=(width, height), dpi=DPI, layout=layout)
         yield figure
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, format="png")
+        kind = path.suffix.removeprefix(".")
+        # An SVG is dated otherwise, and would never be the same twice.
+        figure.savefig(path, format=kind, metadata={"Date": None} if kind == "svg" else None)
     for warning in caught:
         if "missing from font" in str(warning.message):
             _warn_of_missing_glyphs()
