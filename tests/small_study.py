@@ -37,6 +37,7 @@ def write_cache(folder: Path, ids: list[str]) -> ImageCache:
     (folder / "images.bin").write_bytes(pixels.tobytes())
     index = pd.DataFrame({"id": ids, "height": SIDE, "width": SIDE})
     index.insert(1, "offset", np.arange(len(ids)) * SIDE * SIDE * 3)
+    index["sha256"] = [str(k) for k in range(len(ids))]
     index.to_csv(folder / "index.csv", index=False)
     return ImageCache.open(folder / "images.bin", folder / "index.csv")
 
