@@ -9,7 +9,8 @@ import pandas as pd
 from headstart.verdict import evaluation
 
 CLASSES = ["bright", "dark"]
-RIGHT = {"full": 0.9, "head_only": 0.8, "scratch": 0.7}
+#: How many of N test images the first seed gets right.
+RIGHT = {"full": 36, "head_only": 32, "scratch": 28}
 SEEDS = (0, 1)
 N = 40
 
@@ -32,7 +33,7 @@ def write(folder: Path, fractions: tuple[float, ...] = (1.0,)) -> None:
 
 
 def accuracy(strategy: str, seed: int) -> float:
-    return RIGHT.get(strategy, 0.95) - 0.1 * seed
+    return (RIGHT.get(strategy, 38) - 4 * seed) / N
 
 
 def _run(folder: Path, strategy: str, fraction: float, seed: int, derived: str = "") -> dict:
@@ -62,7 +63,7 @@ def _run(folder: Path, strategy: str, fraction: float, seed: int, derived: str =
         history = pd.DataFrame({"epoch": [1, 2, 3], "phase": 0, "val_loss": [0.9, 0.6, 0.5]})
         history.assign(val_accuracy=[0.5, 0.6, 0.7]).to_csv(place / "history.csv", index=False)
     codes = np.arange(N) % 2
-    right = np.arange(N) < accuracy(strategy, seed) * N
+    right = np.arange(N) / N < accuracy(strategy, seed)
     shares = np.where(right == (codes == 1), 0.8, 0.2)
     predictions = evaluation.predictions_frame(
         [f"t{k}" for k in range(N)], codes, np.stack([1 - shares, shares], axis=1), CLASSES

@@ -40,8 +40,7 @@ def serve(port: int, experiment: str | None) -> int:
         )
     store.follow(uri)
     with running(uri, port) as process:
-        _wait_until_up(process, port)
-        _open(uri, _address(port), experiment)
+        _open(uri, wait_until_up(process, port), experiment)
         print("Ctrl-C ends it", flush=True)
         return process.wait()
 
@@ -76,7 +75,9 @@ def running(uri: str, port: int) -> Iterator["subprocess.Popen[bytes]"]:
         "PYTHONWARNINGS": "ignore",
     }
     before = {number: signal.signal(number, _leave) for number in _SIGNALS}
-    server = subprocess.Popen(command, env=environment, start_new_session=True)
+    server = subprocess.Popen(
+        command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL
+    )
     try:
         yield server
     finally:
@@ -87,20 +88,17 @@ def running(uri: str, port: int) -> Iterator["subprocess.Popen[bytes]"]:
             signal.signal(number, handler)
 
 
-def _address(port: int) -> str:
-    return f"http://{_HOST}:{port}"
-
-
-def _wait_until_up(server: "subprocess.Popen[bytes]", port: int) -> None:
-    """Return when the server answers.
+def wait_until_up(server: "subprocess.Popen[bytes]", port: int) -> str:
+    """Return the server's address when it answers.
 
     Raises:
         HeadstartError: it ended before.
     """
+    address = f"http://{_HOST}:{port}"
     while True:
         with contextlib.suppress(urllib.error.URLError, OSError):
-            urllib.request.urlopen(f"{_address(port)}/health", timeout=5)
-            return
+            urllib.request.urlopen(f"{address}/health", timeout=5)
+            return address
         if server.poll() is not None:
             raise HeadstartError(f"the MLflow server ended with status {server.returncode}")
         time.sleep(0.1)
