@@ -51,9 +51,10 @@ def test_the_first_screen_shows_each_strategy_with_its_mean_accuracy(pages, page
         assert float(re.sub("[^0-9.]", "", cell.inner_text())) == pytest.approx(mean, abs=1e-4)
         box = cell.bounding_box()
         assert box is not None and box["x"] + box["width"] < WIDTH
-    heads = page.locator("[role=columnheader]").all_inner_texts()
-    wanted = ["test_accuracy", "accuracy_low", "accuracy_high", "test_balanced_accuracy"]
-    assert [head for head in heads if head in wanted] == wanted
+    heads = page.locator(".ag-header-cell[col-id^='metrics.']").all()
+    heads.sort(key=lambda head: (head.bounding_box() or {"x": 0})["x"])
+    shown = [head.inner_text() for head in heads]
+    assert shown[:3] == ["test_accuracy", "accuracy_low", "accuracy_high"]
     assert page.get_by_text("Judges").count() == 0, "no page of the GenAI kind"
 
 

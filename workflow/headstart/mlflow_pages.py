@@ -30,8 +30,8 @@ _COLUMNS = {
     "accuracy_low": 100,
     "accuracy_high": 100,
     "test_balanced_accuracy": 155,
-    "test_log_loss": 100,
-    "device_seconds": 115,
+    "test_log_loss": 95,
+    "device_seconds": 110,
     "trainable_parameters": 145,
 }
 
@@ -107,7 +107,7 @@ def _grouped(runs: list["Run"]) -> dict[str, Any]:
 
 def _table(grouped: dict[str, Any]) -> dict[str, Any]:
     columns = {f"metrics.`{name}`": width for name, width in _COLUMNS.items()}
-    widths = {"attributes.`Run Name`": 170, "runDateAndNestInfo": 90} | columns
+    widths = {"attributes.`Run Name`": 195, "runDateAndNestInfo": 80} | columns
     return grouped | {
         "searchFilter": _RUNS,
         **_ORDER,

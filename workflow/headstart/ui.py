@@ -75,17 +75,23 @@ def running(uri: str, port: int) -> Iterator["subprocess.Popen[bytes]"]:
         "PYTHONWARNINGS": "ignore",
     }
     before = {number: signal.signal(number, _leave) for number in _SIGNALS}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # until there is what to end
     server = subprocess.Popen(
-        command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL
+        command,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, mask),
     )
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         yield server
     finally:
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         _end(server)
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def wait_until_up(server: "subprocess.Popen[bytes]", port: int) -> str:
