@@ -125,6 +125,18 @@ def test_a_run_that_a_kill_cut_short_and_a_deleted_one_are_whole_again(project):
     assert (old.info.status, old.data.tags["headstart.superseded"]) == ("KILLED", "true")
     assert client.get_run(deleted).info.lifecycle_stage == "active"
     assert len(runs(project)) == 12
+    assert index(project) == 0 and len(runs(project)) == 12
+
+
+def test_the_run_that_a_job_logged_is_replaced_once_where_it_lacks_something(project):
+    """As in a store from before runs were given their cost."""
+    prepared = tracking.read(project / "results/cells/tracking.json") | {"uri": store_of(project)}
+    record = project / "results/cells/runs/full/fraction-1.0/split-0/seed-0/run.json"
+    old = tracking.RunLog.start(prepared, "full/fraction-1.0/split-0/seed-0", {}, {})
+    old.end()
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"mlflow_run_id": old.run_id}))
+    for _ in range(2):
+        assert index(project) == 0 and len(runs(project)) == 13
 
 
 def test_another_store_gets_the_same(project):

@@ -37,7 +37,9 @@ def _place(run: dict[str, Any]) -> dict[str, str]:
 
 
 def trained(log: RunLog, run: Path, history: Path | None = None) -> None:
-    """Log what a run cost and what it was made by; of mixed weights, their share.
+    """Log what a run cost and was made by, its epochs that are not logged yet, and its files.
+
+    Of mixed weights nothing was trained: the share that was chosen takes the epochs' place.
 
     Args:
         run: the run.json.
@@ -48,9 +50,12 @@ def trained(log: RunLog, run: Path, history: Path | None = None) -> None:
         "device_seconds": provenance.device_seconds(made),
         "trainable_parameters": made["trainable_parameters"],
     }
-    if history and made.get("derived"):
-        rows = pd.read_csv(history).set_index("epoch")
-        values["share"] = rows.lr[made["best_epoch"]]
+    if history:
+        rows = pd.read_csv(history)
+        if made.get("derived"):
+            values["share"] = rows.set_index("epoch").lr[made["best_epoch"]]
+        else:
+            log.epochs({str(k): v for k, v in row.items()} for row in rows.to_dict("records"))
     log.metrics(values)
     log.files(filter(None, [run, history]))
 

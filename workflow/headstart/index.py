@@ -101,15 +101,11 @@ def _log(prepared: dict[str, str], folder: Path, record: Path) -> None:
 
 
 def _log_training(log: tracking.RunLog, folder: Path, record: Path) -> None:
-    """What a training logs beside its files: epochs, images, and the model if it is still there."""
+    """What a training logs beside its files: its images, and the model if it is still there."""
     from headstart.training import inputs
 
     run = json.loads(record.read_text())
     name = entries.name(run)
-    history = pd.read_csv(record.with_name("history.csv"))
-    log.epochs(
-        {str(key): value for key, value in row.items()} for row in history.to_dict("records")
-    )
     table = folder / f"splits/{name.split}/train_val.csv"
     frame = inputs.of_run(pd.read_csv(table, dtype=str, keep_default_na=False), name)
     log.dataset(frame, name.experiment, str(table))

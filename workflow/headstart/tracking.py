@@ -116,12 +116,13 @@ class RunLog:
         from mlflow.exceptions import MlflowException
 
         client = store.client(tracking["uri"])
+        query = f"tags.`{STANDS_FOR}` = '{run_id}' and tags.`headstart.superseded` = 'false'"
+        found = client.search_runs([tracking["experiment_id"]], query, ViewType.ALL)
         try:
-            return RunLog(client, str(client.get_run(run_id).info.run_id))
+            run = found[0] if found else client.get_run(run_id)
         except MlflowException:
-            query = f"tags.`{STANDS_FOR}` = '{run_id}' and tags.`headstart.superseded` = 'false'"
-            found = client.search_runs([tracking["experiment_id"]], query, ViewType.ALL)
-        return RunLog(client, str(found[0].info.run_id)) if found else None
+            return None
+        return RunLog(client, str(run.info.run_id))
 
     @staticmethod
     def open(tracking: dict[str, str], run_id: str) -> "RunLog":

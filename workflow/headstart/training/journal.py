@@ -92,5 +92,11 @@ class TrackedJournal(Journal):
         return None
 
     def _save(self, progress: Progress) -> None:
+        from mlflow.exceptions import MlflowException
+
         super()._save(progress)
-        self.log.epochs(progress.history)
+        try:
+            self.log.epochs(progress.history)
+        except MlflowException as error:
+            first = str(error).splitlines()[0][:200]
+            logger.warning("MLflow takes no epochs, which go there with the next: %s", first)
