@@ -28,7 +28,11 @@ def project(tmp_path_factory) -> Path:
 
 
 def start(project: Path, port: int) -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "DISPLAY": ""}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "DISPLAY": "",
+        "http_proxy": "http://127.0.0.1:9",
+    }
     command = [sys.executable, "-m", "headstart.cli", "ui", "--port", str(port)]
     return subprocess.Popen(
         [*command, "--experiment", "cells"],

@@ -101,9 +101,10 @@ def wait_until_up(server: "subprocess.Popen[bytes]", port: int) -> str:
         HeadstartError: it ended before.
     """
     address = f"http://{_HOST}:{port}"
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while True:
         with contextlib.suppress(urllib.error.URLError, OSError):
-            urllib.request.urlopen(f"{address}/health", timeout=5)
+            direct.open(f"{address}/health", timeout=5)
             return address
         if server.poll() is not None:
             raise HeadstartError(f"the MLflow server ended with status {server.returncode}")
