@@ -1,51 +1,67 @@
-"""Photograph what a person sees of a finished experiment, into docs/images.
+"""Photograph what a person sees of the finished default experiment, into docs/images.
 
-python docs/screenshots.py            # of results/elpv; needs chromium and playwright
-
+Needs playwright (a development dependency) and a chromium on the PATH.
 """
 
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from playwright.sync_api import sync_playwright
+import mlflow
+from playwright.sync_api import Browser, sync_playwright
+
+from headstart import mlflow_pages, tracking, ui
 
 ROOT = Path(__file__).parent.parent
+IMAGES = ROOT / "docs/images"
+EXPERIMENT = "elpv"
+PORT = 5099
 WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
-#: Opens a page of a size, in a colour scheme, light or dark.
-PageFactory = Callable[[dict[str, int], str], Any]
 
 
-def report(page_factory: PageFactory, experiment: Path, images: Path) -> None:
+def report(browser: Browser) -> None:
     """The report's first screen in light, in dark and on a phone, and what models looked at."""
-    address = (experiment / "report.html").resolve().as_uri()
+    address = (ROOT / "results" / EXPERIMENT / "report.html").as_uri()
     for name, viewport, scheme in (
         ("report", WIDE, "light"),
         ("report_dark", WIDE, "dark"),
         ("report_phone", PHONE, "light"),
     ):
-        page = page_factory(viewport, scheme)
+        page = browser.new_page(viewport=viewport, color_scheme=scheme)
         page.goto(address)
-        page.screenshot(path=images / f"{name}.png")
-    page = page_factory(WIDE, "light")
+        page.screenshot(path=IMAGES / f"{name}.png")
+    page = browser.new_page(viewport=WIDE)
     page.goto(address)
-    page.locator("#mistakes > div").first.screenshot(path=images / "report_mistakes.png")
+    page.locator("#mistakes > div").first.screenshot(path=IMAGES / "report_mistakes.png")
 
 
-def main(name: str = "elpv") -> None:
+def mlflow_view(browser: Browser) -> None:
+    """What `headstart ui` opens on, once the assistant's panel beside it is closed."""
+    store = tracking.uri(ROOT / "results/mlflow")
+    with ui.running(store, PORT) as server:
+        base = ui.wait_until_up(server, PORT)
+        pages = mlflow_pages.addresses(mlflow.MlflowClient(store), EXPERIMENT, base)
+        page = browser.new_page(viewport={"width": 1440, "height": 600})
+        page.set_default_timeout(60_000)
+        page.goto(pages[mlflow_pages.TABLE])
+        page.get_by_text("Group: full").wait_for()
+        if (panel := page.get_by_role("button", name="Close")).count():
+            panel.last.click()
+        page.wait_for_timeout(2000)  # until the table has taken the panel's place
+        page.screenshot(path=IMAGES / "mlflow-view.png")
+
+
+PICTURES: tuple[Callable[[Browser], None], ...] = (report, mlflow_view)
+
+
+def main() -> None:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
-
-        def page_factory(viewport: dict[str, int], scheme: str) -> Any:
-            return browser.new_page(viewport=viewport, color_scheme=scheme)
-
-        report(page_factory, ROOT / "results" / name, ROOT / "docs/images")
+        path = shutil.which("chromium")
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        for picture in PICTURES:
+            picture(browser)
         browser.close()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -1,5 +1,6 @@
 """Tracking: a store that several jobs may open, runs that are found again, models that load."""
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -103,8 +104,44 @@ def test_a_run_has_its_parent_parameters_metrics_and_end(shared):
     history = client(shared).get_metric_history(log.run_id, "val_loss")
     assert [(m.step, m.value) for m in history] == [(n, 1 / n) for n in range(1, 601)]
     assert set(run.data.metrics) == {"val_loss", "val_accuracy", "test_accuracy"}
-    tracking.RunLog.open(shared, log.run_id).end(failed=True)
-    assert client(shared).get_run(log.run_id).info.status == "FAILED"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(None, "FINISHED"), (ValueError, "FAILED"), (KeyboardInterrupt, "KILLED")],
+)
+def test_a_run_ends_as_its_job_does(shared, error, status):
+    log = start(shared, "ending/seed-0")
+    with contextlib.suppress(ValueError, KeyboardInterrupt), log.ending():
+        if error:
+            raise error
+    assert client(shared).get_run(log.run_id).info.status == status
+
+
+def test_a_job_that_is_terminated_ends_its_run_as_killed(shared, tmp_path):
+    code = f"""
+import os, signal
+from headstart import logs, tracking
+with logs.job({str(tmp_path / "job.log")!r}):
+    with tracking.RunLog.start({shared!r}, "terminated/seed-0", {{}}, {{}}).ending():
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
+    assert done.returncode == 143
+    (run,) = client(shared).search_runs(
+        [shared["experiment_id"]], "attributes.run_name = 'terminated/seed-0'"
+    )
+    assert run.info.status == "KILLED"
+
+
+def test_a_server_that_is_down_is_one_line_and_soon(shared):
+    down = shared | {"uri": "http://127.0.0.1:9"}
+    for attempt in (lambda: start(down), lambda: tracking.RunLog.open(down, "0" * 32)):
+        with pytest.raises(HeadstartError, match="http://127.0.0.1:9 does not answer") as caught:
+            attempt()
+        assert "\n" not in str(caught.value)
 
 
 def test_a_diverged_metric_does_not_break_the_log(shared):
@@ -121,6 +158,8 @@ def test_a_rerun_supersedes_the_older_run(shared):
     assert [tag["headstart.superseded"] for tag in tags] == ["true", "true", "false"]
     assert tags[0]["headstart.superseded_by"] == runs[1].run_id
     assert tags[1]["headstart.superseded_by"] == runs[2].run_id
+    status = [client(shared).get_run(run.run_id).info.status for run in runs]
+    assert status == ["KILLED", "KILLED", "RUNNING"], "whose jobs were killed outright"
     other = client(shared).get_run(neighbour.run_id).data.tags
     assert other["headstart.superseded"] == "false"
 
@@ -173,14 +212,14 @@ def test_a_lost_run_is_one_line(shared):
     with pytest.raises(HeadstartError) as caught:
         tracking.RunLog.open(shared, run_id)
     text = str(caught.value)
-    assert run_id in text and "--forcerun" in text and "\n" not in text
+    assert run_id in text and "headstart index" in text and "\n" not in text
 
 
 def test_a_lost_experiment_is_one_line(shared):
     with pytest.raises(HeadstartError) as caught:
         start(shared | {"experiment_id": "999"})
     text = str(caught.value)
-    assert "experiment 999" in text and "--forcerun tracking_init" in text and "\n" not in text
+    assert "experiment 999" in text and "headstart index" in text and "\n" not in text
 
 
 def test_a_logged_model_loads_safely_and_takes_any_batch(shared, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """What the tests of training share."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -96,7 +97,10 @@ class FakeLog:
     def nothing(self, *_: object) -> None:
         pass
 
-    dataset = files = model = end = nothing
+    dataset = files = model = end = metrics = nothing
+
+    def ending(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
 
 
 @pytest.fixture

@@ -179,7 +179,7 @@ def test_the_whole_model_has_its_frozen_part_from_the_backbone(
 
 def test_the_example_is_what_evaluation_shows_the_model(read, make_strategy):
     given = read(make_strategy({"epochs": 1}))
-    example = inputs.input_example(given)
+    example = inputs.input_example(given.cache, given.frame, given.backbone.image)
     rows = given.examples.rows["train"][:2]
     pictures = np.stack([given.cache[int(row)] for row in rows])
     assert example.dtype == np.float32

@@ -1,7 +1,10 @@
 """The journal: saved often enough, and one MLflow run for a training, however often it dies."""
 
+import contextlib
+
 import pytest
 import torch
+from mlflow.exceptions import MlflowException
 from small_training import LP_FT, Interrupted, assert_same, fit, image_batches
 
 from headstart import HeadstartError
@@ -33,6 +36,9 @@ class Log:
 
     def epochs(self, history: list[dict[str, float]]) -> None:
         self.told.append((len(history), self.resume.load().epoch))
+
+    def ending(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
 
 
 @pytest.fixture
@@ -80,6 +86,24 @@ def test_mlflow_is_told_of_what_is_already_saved(resume):
         progress.history.append({"epoch": epoch})
         journal.save(progress)
     assert journal.log.told == [(1, 1), (2, 2)]
+
+
+def test_a_training_goes_on_while_its_server_is_down(resume, monkeypatch, caplog):
+    """The epochs are in the resume file, and go to MLflow with the next that it takes."""
+    journal = tracked(resume)
+    progress = journal.open()
+    progress.epoch, progress.history = 1, [{"epoch": 1}]
+
+    def refuse(*_: object) -> None:
+        raise MlflowException("connection refused")
+
+    with monkeypatch.context() as down:
+        down.setattr(journal.log, "epochs", refuse)
+        journal.save(progress)
+    assert "connection refused" in caplog.text and resume.load().epoch == 1
+    progress.epoch, progress.history = 2, [{"epoch": 1}, {"epoch": 2}]
+    journal.save(progress)
+    assert journal.log.told == [(2, 2)]
 
 
 def test_a_closed_journal_leaves_no_file(resume):

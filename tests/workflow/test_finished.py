@@ -65,6 +65,11 @@ def test_mlflow_has_every_run_under_one_parent(project: Path) -> None:
     parents = [run for run in runs if run.data.tags["headstart.kind"] == "experiment"]
     children = [run for run in runs if run not in parents]
     assert len(parents) == 1 and len(children) == 3
+    verdict = json.loads((project / "results/cells/comparison/verdict.json").read_text())
+    assert parents[0].info.status == "FINISHED"
+    assert parents[0].data.tags["mlflow.note.content"] == verdict["statement"]
+    files = {item.path for item in client.list_artifacts(parents[0].info.run_id)}
+    assert files == {"comparison", "report.html"}
     for run in children:
         recorded = json.loads((project / RUNS / run.info.run_name / "run.json").read_text())
         assert recorded["mlflow_run_id"] == run.info.run_id

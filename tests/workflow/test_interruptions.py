@@ -4,9 +4,11 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -38,6 +40,9 @@ def killed_after_an_epoch(project: Path) -> None:
     running.communicate(timeout=60)
     assert running.returncode != 0
     assert resume.exists() and not (project / FULL / "model.safetensors").exists()
+    query = "SELECT status FROM runs WHERE name = 'cells'"
+    with closing(sqlite3.connect(project / "results/mlflow/mlflow.db")) as connection:
+        assert connection.execute(query).fetchall() == [("FAILED",)]
 
 
 def test_a_killed_training_goes_on_and_ends_the_same(project: Path, tmp_path: Path) -> None:

@@ -3,12 +3,13 @@
 import json
 from pathlib import Path
 
+import mlflow
 import pandas as pd
 import pytest
 from safetensors.torch import load_file
 from small_project import CONFIG, RUNS, check_out, planned, snakemake, write_config
 
-from headstart import tracking
+from headstart import cli, tracking
 from headstart.experiment import tuning
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
@@ -112,6 +113,46 @@ def test_mlflow_has_the_trials_below_their_strategy(tuned):
         assert parent.data.tags["headstart.kind"] == "tuning"
         assert parent.data.tags["strategy"] == run.data.tags["strategy"]
         assert run.data.metrics["val_loss"] >= 0 and run.info.status == "FINISHED"
+
+
+def test_the_index_is_what_the_jobs_logged(tuned, monkeypatch):
+    """Trials, models and derived strategies included; into another store, and into a lost one."""
+    monkeypatch.chdir(tuned)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tuned}/other.db")
+    logged = told(f"sqlite:///{tuned}/results/mlflow/mlflow.db")
+    assert cli.main(["index", "--store", f"sqlite:///{tuned}/other.db"]) == 0
+    indexed = told(f"sqlite:///{tuned}/other.db")
+    assert len(indexed) == 4 + 2 + 1 + 2 + 4 + 1, "runs, soups, mean, tunings, trials, parent"
+    assert indexed == logged
+
+
+def told(address: str) -> dict:
+    """What a store says of each run that none supersedes."""
+    client = mlflow.MlflowClient(address)
+    (experiment,) = client.search_experiments(filter_string="name = 'cells'")
+    runs = client.search_runs([experiment.experiment_id])
+    names = {run.info.run_id: run.info.run_name for run in runs}
+    models = client.search_logged_models([experiment.experiment_id])
+    signatures = {model.source_run_id: set(model.tags) for model in models}
+    own = ("mlflow.parentRunId", tracking.STANDS_FOR, "mlflow.log-model.history")
+    found = {}
+    for run in runs:
+        tags, run_id = run.data.tags, run.info.run_id
+        if tags.get("headstart.superseded") == "true":
+            continue
+        found[run.info.run_name] = (
+            run.info.status,
+            run.data.params,
+            run.data.metrics,
+            {key: value for key, value in tags.items() if key not in own},
+            names.get(tags.get("mlflow.parentRunId", "")),
+            [item.path for item in client.list_artifacts(run_id)],
+            [item.path for item in client.list_artifacts(run_id, "figures")],
+            signatures.get(run_id),
+            [(each.dataset.name, each.dataset.digest) for each in run.inputs.dataset_inputs],
+            len(client.get_metric_history(run_id, "val_loss")),
+        )
+    return found
 
 
 def test_a_further_trial_is_the_only_one_that_runs(tuned):

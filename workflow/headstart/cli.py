@@ -1,21 +1,19 @@
 """The headstart command: check an experiment before it runs, look at it afterwards."""
 
 import argparse
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart import HeadstartError, __version__, exporting, predicting, preflight, store
+from headstart import HeadstartError, __version__, exporting, predicting, preflight, results
+from headstart import ui as viewing
 from headstart.compute import leases
 from headstart.experiment import config, loading
 
 if TYPE_CHECKING:
     from headstart.data.surveys import Survey
-
-_STORE = Path("results/mlflow/mlflow.db")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,9 +54,14 @@ def _parser() -> argparse.ArgumentParser:
     predicting.add(commands.add_parser("predict", help="classify images with a trained model"))
     exporting.add(commands.add_parser("export", help="a run's model as ONNX, for timm, and a card"))
 
-    viewing = commands.add_parser("ui", help="MLflow UI on the local store, loopback only")
-    viewing.add_argument("--port", type=int, default=5000, help="port (default: 5000)")
-    viewing.set_defaults(run=ui)
+    showing = commands.add_parser("ui", help="MLflow UI on the local store, loopback only")
+    showing.add_argument("--port", type=int, default=5000, help="port (default: 5000)")
+    showing.add_argument("--experiment", metavar="E", help="to open (default: the latest finished)")
+    showing.set_defaults(run=ui)
+
+    indexing = commands.add_parser("index", help="make the MLflow index again from results/")
+    indexing.add_argument("--store", default="", metavar="URI", help="of another MLflow store")
+    indexing.set_defaults(run=index)
     return parser
 
 
@@ -143,22 +146,17 @@ def _dry_run(path: Path, overrides: Sequence[str]) -> int:
 
 
 def ui(options: argparse.Namespace) -> int:
-    """Serve the MLflow UI of the local store until interrupted."""
-    if not _STORE.exists():
-        raise HeadstartError(f"{_STORE} does not exist; run an experiment first: make run")
-    address = store.uri(_STORE.parent)
-    store.follow(address)
-    environment = os.environ | {
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
-    print(f"MLflow UI: http://127.0.0.1:{options.port}  (Ctrl-C ends it)", flush=True)
-    server = ["mlflow", "server", "--backend-store-uri", address]
-    command = [sys.executable, "-m", *server, "--host", "127.0.0.1", "--port", str(options.port)]
-    try:
-        return subprocess.run(command, env=environment, check=False).returncode
-    except KeyboardInterrupt:
-        return 0
+    """Serve the MLflow UI of the store until interrupted, and open it on an experiment."""
+    return viewing.serve(options.port, options.experiment)
+
+
+def index(options: argparse.Namespace) -> int:
+    """Make the MLflow index again from the results, and say what was missing."""
+    from headstart import index as indexing
+
+    for name, runs, new in indexing.make(results.ROOT, options.store):
+        print(f"{name:<12}{runs} runs, {new} of them logged now", flush=True)
+    return 0
 
 
 if __name__ == "__main__":

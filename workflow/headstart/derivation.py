@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from headstart import prediction
+from headstart import prediction, provenance
 from headstart.compute.devices import Device
 from headstart.data.cache import ImageCache
 from headstart.models import backbones, mixing
-from headstart.verdict import tables
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,7 +83,7 @@ def record(
     members: Sequence[dict[str, Any]], place: dict[str, Any], kind: str, own_seconds: float
 ) -> dict[str, Any]:
     """The run.json of a derived run: what the last member's says, at the cost of all of them."""
-    costs = (*tables.DEVICE_SECONDS, "train_seconds", "feature_seconds")
+    costs = (*provenance.DEVICE_SECONDS, "train_seconds", "feature_seconds")
     total = {name: sum(member[name] for member in members) for name in costs}
     total["device_seconds"] += own_seconds
     total["trials"] = max(member["trials"] for member in members)

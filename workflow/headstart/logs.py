@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -35,9 +36,11 @@ def job(log_file: str | Path) -> Iterator[None]:
     """Send messages to `log_file` and stderr while the block runs.
 
     A HeadstartError ends the process with its one line, and so does a full disk; any other
-    exception goes to both places with its traceback.
+    exception goes to both places with its traceback. SIGTERM, by which a cluster ends a job,
+    becomes SystemExit, so that what the block has open is closed.
     """
     Path(log_file).write_text("")
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     handlers = append(log_file)
     try:
         yield
@@ -51,5 +54,6 @@ def job(log_file: str | Path) -> Iterator[None]:
             logger.exception("the job failed")
         sys.exit(1)
     finally:
+        signal.signal(signal.SIGTERM, before)
         for handler in handlers:
             handler.flush()

@@ -12,6 +12,9 @@ from headstart import HeadstartError, __version__
 from headstart.compute import devices
 from headstart.experiment import config
 
+#: What a result cost its device, in run.json: training, the features it shares, and the tuning.
+DEVICE_SECONDS = ("device_seconds", "feature_device_seconds", "tuning_device_seconds")
+
 _LIBRARIES = ("mlflow", "numpy", "scikit-learn", "timm", "torch", "torchvision")
 
 
@@ -33,6 +36,11 @@ class RunName:
 
     def __str__(self) -> str:
         return f"{self.strategy}/fraction-{self.fraction}/split-{self.split}/seed-{self.seed}"
+
+
+def device_seconds(run: dict[str, Any]) -> float:
+    """What a result cost its device, from the content of its run.json."""
+    return float(sum(run[part] for part in DEVICE_SECONDS))
 
 
 def digest(value: Any) -> str:

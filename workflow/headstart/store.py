@@ -1,16 +1,29 @@
-"""The SQLite file behind MLflow: made once, and followed where its folder goes."""
+"""The store behind MLflow: made once, reached, and followed where its folder goes."""
 
+import contextlib
 import logging
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
 from headstart import HeadstartError
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # 7 would be silent for minutes
+
 logger = logging.getLogger(__name__)
 
+#: What to do where the store lacks something that results/ has.
+ADVICE = "make it again from the results: headstart index"
+
+_ANSWER = 10  # seconds in which a server has to
 _SCHEME = "sqlite:///"
 _ARTIFACTS = "artifacts"
 # Where MLflow keeps absolute locations; not every version has all of these columns.
@@ -53,6 +66,62 @@ def make_artifacts(folder: Path, experiment: str) -> str:
     return artifacts.as_uri()
 
 
+def client(uri: str) -> "MlflowClient":
+    """MLflow's client of a store that is there.
+
+    Raises:
+        HeadstartError: the file is gone or damaged, or the server does not answer.
+    """
+    follow(uri)
+    path = Path(uri.removeprefix(_SCHEME))
+    if uri.startswith(_SCHEME) and not path.is_file():
+        raise HeadstartError(f"the MLflow store {path} is gone; {ADVICE}")
+    if uri.startswith("http"):
+        _require_answer(uri)
+    import mlflow
+
+    mlflow.set_tracking_uri(uri)
+    return mlflow.MlflowClient()
+
+
+def _require_answer(uri: str) -> None:
+    import requests
+
+    try:
+        requests.get(f"{uri.rstrip('/')}/health", timeout=_ANSWER)
+    except requests.RequestException as error:
+        raise HeadstartError(
+            f"the MLflow server {uri} does not answer ({type(error).__name__}); start it, or "
+            "unset MLFLOW_TRACKING_URI for a store under results/ and run: headstart index"
+        ) from None
+
+
+def is_deleted(entity: Any) -> bool:
+    """Whether a run's info or an experiment was deleted in the MLflow UI."""
+    return bool(entity.lifecycle_stage == "deleted")
+
+
+def restore_experiment(client: "MlflowClient", experiment_id: str) -> None:
+    """Undo a deletion in the MLflow UI, that of the experiment's runs included."""
+    from mlflow.exceptions import MlflowException
+
+    experiment = client.get_experiment(experiment_id)
+    if not is_deleted(experiment):
+        return
+    with contextlib.suppress(MlflowException):  # where another job has just restored it
+        client.restore_experiment(experiment_id)
+    logger.warning("MLflow experiment %s had been deleted and is restored", experiment.name)
+
+
+def restore_run(client: "MlflowClient", run_id: str) -> None:
+    """Undo a deletion of a run, or of its experiment, in the MLflow UI."""
+    run = client.get_run(run_id)
+    if is_deleted(run.info):
+        restore_experiment(client, run.info.experiment_id)
+        client.restore_run(run_id)
+        logger.warning("MLflow run %s had been deleted and is restored", run.info.run_name)
+
+
 def follow(uri: str) -> None:
     """Point a store whose folder was moved or copied to the artifacts that lie beside it.
 
@@ -71,7 +140,7 @@ def follow(uri: str) -> None:
     except sqlite3.DatabaseError as error:
         raise HeadstartError(
             f"the MLflow store {path} cannot be used: {error}; if it is damaged, move it away and "
-            "rerun with --forcerun tracking_init"
+            f"{ADVICE}"
         ) from None
 
 

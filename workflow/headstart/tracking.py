@@ -6,7 +6,7 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from torch import nn
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-
 logger = logging.getLogger(__name__)
 
+#: The tag of a run that `headstart index` made: the id in run.json that it stands for.
+STANDS_FOR = "headstart.stands_for"
+
 _METRICS = 1000  # that MLflow takes in one call
+# Without it the MLflow UI takes an experiment for one of its GenAI kind.
+_KIND = ("mlflow.experimentKind", "custom_model_development")
 
 
 def uri(folder: Path) -> str:
@@ -31,42 +34,40 @@ def uri(folder: Path) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or store.uri(folder)
 
 
-def prepare(folder: Path, experiment: str) -> dict[str, str]:
+def prepare(folder: Path, experiment: str, address: str = "") -> dict[str, str]:
     """Make the store, the experiment and its parent run, or find them.
 
     Several processes that open a database which is not there yet can break it, so this runs
     once before any job logs, under a lock. What was deleted in the MLflow UI is restored.
 
     Args:
-        folder: holds mlflow.db and the artifacts.
+        folder: holds the artifacts and, where nothing else is named, mlflow.db.
+        address: of another store.
 
     Returns:
         uri, experiment_id and parent_run_id.
+
+    Raises:
+        HeadstartError: the store cannot be used, or does not answer.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    address = uri(folder)
+    address = address or uri(folder)
     store.follow(address)
     with store.lock(folder):
         local = address.startswith("sqlite:///")
         if local:
             store.make(address)
-        client = _client(address)
+        client = store.client(address)
         found = client.get_experiment_by_name(experiment)
         if found is None:
             location = store.make_artifacts(folder, experiment) if local else None
             experiment_id = client.create_experiment(experiment, artifact_location=location)
         else:
             experiment_id = found.experiment_id
-            _restore_experiment(client, experiment_id)
+            store.restore_experiment(client, experiment_id)
+        client.set_experiment_tag(experiment_id, *_KIND)
         parent_run_id = _parent(client, experiment_id, experiment)
     return {"uri": address, "experiment_id": experiment_id, "parent_run_id": parent_run_id}
-
-
-def _client(uri: str) -> "MlflowClient":
-    import mlflow
-
-    mlflow.set_tracking_uri(uri)
-    return mlflow.MlflowClient()
 
 
 def _parent(client: "MlflowClient", experiment_id: str, name: str) -> str:
@@ -78,33 +79,9 @@ def _parent(client: "MlflowClient", experiment_id: str, name: str) -> str:
     if not found:
         tags = {"headstart.kind": "experiment", "mlflow.runName": name}
         return str(client.create_run(experiment_id, tags=tags).info.run_id)
-    parent = next((run for run in found if not _deleted(run.info)), found[0])
-    _restore_run(client, parent.info.run_id)
+    parent = next((run for run in found if not store.is_deleted(run.info)), found[0])
+    store.restore_run(client, parent.info.run_id)
     return str(parent.info.run_id)
-
-
-def _deleted(entity: Any) -> bool:
-    return bool(entity.lifecycle_stage == "deleted")
-
-
-def _restore_experiment(client: "MlflowClient", experiment_id: str) -> None:
-    """Undo a deletion in the MLflow UI, that of the experiment's runs included."""
-    from mlflow.exceptions import MlflowException
-
-    experiment = client.get_experiment(experiment_id)
-    if not _deleted(experiment):
-        return
-    with contextlib.suppress(MlflowException):  # where another job has just restored it
-        client.restore_experiment(experiment_id)
-    logger.warning("MLflow experiment %s had been deleted and is restored", experiment.name)
-
-
-def _restore_run(client: "MlflowClient", run_id: str) -> None:
-    run = client.get_run(run_id)
-    if _deleted(run.info):
-        _restore_experiment(client, run.info.experiment_id)
-        client.restore_run(run_id)
-        logger.warning("MLflow run %s had been deleted and is restored", run.info.run_name)
 
 
 def flatten(settings: Any, prefix: str = "") -> dict[str, str]:
@@ -129,31 +106,45 @@ class RunLog:
     run_id: str
 
     @staticmethod
+    def find(tracking: dict[str, str], run_id: str) -> "RunLog | None":
+        """The run of an id, or the one that `headstart index` made in its place.
+
+        Raises:
+            HeadstartError: the store is gone, or does not answer.
+        """
+        from mlflow.entities import ViewType
+        from mlflow.exceptions import MlflowException
+
+        client = store.client(tracking["uri"])
+        query = f"tags.`{STANDS_FOR}` = '{run_id}' and tags.`headstart.superseded` = 'false'"
+        found = client.search_runs([tracking["experiment_id"]], query, ViewType.ALL)
+        try:
+            run = found[0] if found else client.get_run(run_id)
+        except MlflowException:
+            return None
+        return RunLog(client, str(run.info.run_id))
+
+    @staticmethod
     def open(tracking: dict[str, str], run_id: str) -> "RunLog":
         """Continue a run; one that was deleted in the MLflow UI is restored.
 
         Raises:
             HeadstartError: the store no longer has it.
         """
-        from mlflow.exceptions import MlflowException
-
-        store.follow(tracking["uri"])
-        client = _client(tracking["uri"])
-        try:
-            _restore_run(client, run_id)
-            client.update_run(run_id, status="RUNNING")
-        except MlflowException:
-            raise HeadstartError(
-                f"MLflow run {run_id} is not in {tracking['uri']}: was the store deleted? "
-                "Rerun with --forcerun tracking_init train_from_features train_from_images"
-            ) from None
-        return RunLog(client, run_id)
+        log = RunLog.find(tracking, run_id)
+        if log is None:
+            raise HeadstartError(f"MLflow run {run_id} is not in {tracking['uri']}; {store.ADVICE}")
+        store.restore_run(log.client, log.run_id)
+        log.client.update_run(log.run_id, status="RUNNING")
+        return log
 
     @staticmethod
     def start(
         tracking: dict[str, str], key: str, settings: dict[str, Any], tags: dict[str, str]
     ) -> "RunLog":
-        """A new run under the experiment's parent run; older runs of the same key are superseded.
+        """A new run under the experiment's parent run.
+
+        Older runs of the same key are superseded; one that a kill left running is closed.
 
         Args:
             key: names the run within its experiment: strategy/fraction/seed.
@@ -165,18 +156,16 @@ class RunLog:
         from mlflow.entities import Param, RunTag
         from mlflow.exceptions import MlflowException
 
-        store.follow(tracking["uri"])
-        client = _client(tracking["uri"])
+        client = store.client(tracking["uri"])
         experiment = tracking["experiment_id"]
         query = f"tags.`headstart.run` = '{key}' and tags.`headstart.superseded` = 'false'"
         try:
-            _restore_experiment(client, experiment)
+            store.restore_experiment(client, experiment)
             older = client.search_runs([experiment], query)
             run_id = client.create_run(experiment, run_name=key).info.run_id
         except MlflowException:
             raise HeadstartError(
-                f"MLflow experiment {experiment} is not in {tracking['uri']}: was the store "
-                "deleted? Rerun with --forcerun tracking_init"
+                f"MLflow experiment {experiment} is not in {tracking['uri']}; {store.ADVICE}"
             ) from None
         own = {"headstart.kind": "run", "mlflow.parentRunId": tracking["parent_run_id"]}
         tags = own | tags | {"headstart.run": key, "headstart.superseded": "false"}
@@ -189,11 +178,9 @@ class RunLog:
         for run in older:
             client.set_tag(run.info.run_id, "headstart.superseded", "true")
             client.set_tag(run.info.run_id, "headstart.superseded_by", run_id)
+            if run.info.status == "RUNNING":
+                client.set_terminated(run.info.run_id, "KILLED")
         return RunLog(client, run_id)
-
-    def tested(self, metrics: dict[str, Any]) -> None:
-        """Log the values of metrics.json."""
-        self.metrics({f"test_{k}": metric["value"] for k, metric in metrics["metrics"].items()})
 
     def metrics(self, values: dict[str, float]) -> None:
         """Log values that belong to no epoch."""
@@ -269,8 +256,34 @@ class RunLog:
                 validate_serving_input=False,
             )
 
-    def end(self, failed: bool = False) -> None:
-        self.client.set_terminated(self.run_id, "FAILED" if failed else "FINISHED")
+    def end(self, status: str = "FINISHED") -> None:
+        self.client.set_terminated(self.run_id, status)
+
+    @contextlib.contextmanager
+    def ending(self) -> Iterator[None]:
+        """End the run as the block ends: finished, failed or killed.
+
+        Raises:
+            HeadstartError: the store stopped to answer.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield
+            self.end()
+        except BaseException as error:
+            with contextlib.suppress(MlflowException):
+                self.end("FAILED" if isinstance(error, Exception) else "KILLED")
+            if isinstance(error, MlflowException):
+                first = str(error).splitlines()[0][:200]
+                raise HeadstartError(f"MLflow takes no more of this run: {first}") from None
+            raise
+
+
+def write(path: Path, tracking: dict[str, str]) -> None:
+    """Leave what `prepare` returned for the jobs, if they do not know it yet."""
+    if not path.exists() or read(path) != tracking:
+        path.write_text(json.dumps(tracking, indent=2) + "\n")
 
 
 def read(path: Path) -> dict[str, str]:

@@ -103,6 +103,15 @@ def run_labels(figure):
     return {"figure": figure} | {key: f"{{{key}}}" for key in keys}
 
 
+def end_as_failed():
+    """Let the experiment's run in MLflow say so, if there is one."""
+    try:
+        store = tracking.read(Path(RESULTS, "tracking.json"))
+        tracking.RunLog.open(store, store["parent_run_id"]).end("FAILED")
+    except (FileNotFoundError, HeadstartError):
+        return  # the job that failed has told why
+
+
 def print_verdict():
     """Leave the verdict as the last thing on the terminal, below Snakemake's own last line."""
     from headstart.verdict import terminal

@@ -4,9 +4,8 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from headstart import logs, paths, tracking
+from headstart import entries, logs, paths, tracking
 from headstart.experiment import tuning
 
 logger = logging.getLogger("headstart.choose")
@@ -43,24 +42,7 @@ def main(files: Files, place: dict[str, str]) -> None:
             edge,
             found[edge],
         )
-    track(files, place, trials)
-
-
-def track(files: Files, place: dict[str, str], trials: list[dict[str, Any]]) -> None:
-    """Leave the trials in MLflow, below a run of their strategy."""
-    store = tracking.read(files.tracking)
-    key = "/".join(["tuning", *(f"{name}-{value}" for name, value in place.items())])
-    parent = tracking.RunLog.start(store, key, {}, place | {"headstart.kind": "tuning"})
-    for number, trial in enumerate(trials):
-        tags = place | {
-            "headstart.kind": "trial",
-            "trial": str(number),
-            "mlflow.parentRunId": parent.run_id,
-        }
-        log = tracking.RunLog.start(store, f"{key}/trial-{number}", trial["tried"], tags)
-        log.metrics({name: trial[name] for name in ("val_loss", "val_accuracy", "device_seconds")})
-        log.end()
-    parent.end()
+    entries.chosen(tracking.read(files.tracking), files.choice)
 
 
 if "snakemake" in globals():

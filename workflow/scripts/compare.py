@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from headstart import logs, paths, tracking
+from headstart import entries, logs, paths, tracking
 from headstart.data import manifest
 from headstart.report.figures import comparison as figures
 from headstart.report.figures import differences
+from headstart.report.figures.style import looks
 from headstart.verdict import comparison, contract, reading, tables
 
 logger = logging.getLogger("headstart.compare")
@@ -49,11 +50,8 @@ def main(files: Files, folder: Path, metric: str, margin: float) -> None:
         differences.differences(verdict, folder / f"differences.{kind}")
         if summary.fraction.nunique() > 1:
             figures.learning_curve(summary, folder / f"learning_curve.{kind}")
-    store = tracking.read(files.tracking)
-    log = tracking.RunLog.open(store, store["parent_run_id"])
-    log.describe(verdict["statement"])
-    log.files(sorted(folder.iterdir()), "comparison")
-    log.end()
+    colours = {name: look.colour for name, look in looks(runs["strategy"]).items()}
+    entries.compared(tracking.read(files.tracking), folder, colours)
     logger.info(verdict["statement"])
 
 

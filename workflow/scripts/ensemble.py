@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from headstart import logs, paths, provenance, tracking
+from headstart import entries, logs, paths, provenance, tracking
 from headstart.data.cache import ImageCache
 from headstart.report.figures import runs as figures
 from headstart.verdict import evaluation
@@ -44,16 +44,13 @@ def main(files: Files, name: provenance.RunName) -> None:
     files.metrics.write_text(json.dumps(metrics, ensure_ascii=False, indent=2) + "\n")
     cache = ImageCache.open(files.images, files.index)
     figures.tested(predictions, metrics, cache, files.metrics.with_name("figures"))
-    kind = {"derived": "ensemble"}
-    store, tags = tracking.read(files.tracking), provenance.place(name) | kind
-    log = tracking.RunLog.start(store, str(name), kind, tags)
-    run = derivation.record(members, asdict(name), "ensemble", 0.0)
-    run |= {"mlflow_run_id": log.run_id, "members": len(members)}
-    files.run.write_text(json.dumps(run, indent=2, sort_keys=True) + "\n")
-    log.tested(metrics)
-    log.files([files.run, files.metrics, files.predictions])
-    log.files([files.confusion, files.reliability, files.mistakes], "figures")
-    log.end()
+    run = derivation.record(members, asdict(name), "ensemble", 0.0) | {"members": len(members)}
+    log = tracking.RunLog.start(tracking.read(files.tracking), str(name), *entries.described(run))
+    with log.ending():
+        run |= {"mlflow_run_id": log.run_id}
+        files.run.write_text(json.dumps(run, indent=2, sort_keys=True) + "\n")
+        entries.trained(log, files.run)
+        entries.tested(log, files.metrics)
 
 
 if "snakemake" in globals():

@@ -4,12 +4,12 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from headstart import logs, paths, tracking
+from headstart import entries, logs, paths, tracking
 from headstart.compute import devices, leases
 from headstart.data.cache import ImageCache
 from headstart.models import calibration
@@ -69,7 +69,9 @@ def main(files: Files, flips: list[str], threads: int) -> None:
     figures.curves(pd.read_csv(files.history), files.curves, run["best_epoch"])
     accuracy = metrics["metrics"]["accuracy"]
     logger.info("test accuracy %(value).4f [%(low).4f, %(high).4f]", accuracy)
-    track(files, run["mlflow_run_id"], metrics)
+    log = tracking.RunLog.open(tracking.read(files.tracking), run["mlflow_run_id"])
+    with log.ending():
+        entries.tested(log, files.metrics)
 
 
 def uncalibrated(
@@ -101,14 +103,6 @@ def infer(
         return prediction.from_features(classifier, features)
     device = devices.open_device(precision, threads)
     return prediction.probabilities(classifier, cache, ids, device)
-
-
-def track(files: Files, run_id: str, metrics: dict[str, Any]) -> None:
-    log = tracking.RunLog.open(tracking.read(files.tracking), run_id)
-    log.tested(metrics)
-    log.files([files.metrics, files.predictions])
-    log.files([files.confusion, files.curves, files.mistakes, files.reliability], "figures")
-    log.end()
 
 
 if "snakemake" in globals():

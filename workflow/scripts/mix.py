@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from headstart import logs, paths, provenance, tracking
+from headstart import entries, logs, paths, provenance, tracking
 from headstart.compute import devices, leases
 from headstart.data.cache import ImageCache
 
@@ -58,17 +58,15 @@ def main(files: Files, name: provenance.RunName, threads: int) -> None:
     logger.info("%.0f %% of the fine-tuned weights validate best", 100 * best.lr)
     save_file(mixing.mixed(*states, float(best.lr)), files.model)
     history.to_csv(files.history, index=False)
-    kind = {"derived": "wise_ft"}
-    store, tags = tracking.read(files.tracking), provenance.place(name) | kind
-    log = tracking.RunLog.start(store, str(name), kind, tags)
     spent = devices.seconds_spent(device) - began
     run = derivation.record([start, end], asdict(name), "wise_ft", spent)
-    run |= {"best_epoch": int(best.epoch), "epochs": len(history), "mlflow_run_id": log.run_id}
-    run["model_sha256"] = provenance.file_hash(files.model)
-    files.run.write_text(json.dumps(run, indent=2, sort_keys=True) + "\n")
-    log.metrics({"share": float(best.lr)})
-    log.files([files.run, files.history])
-    log.end()
+    run |= {"best_epoch": int(best.epoch), "epochs": len(history)}
+    run |= {"model_sha256": provenance.file_hash(files.model)}
+    log = tracking.RunLog.start(tracking.read(files.tracking), str(name), *entries.described(run))
+    with log.ending():
+        run |= {"mlflow_run_id": log.run_id}
+        files.run.write_text(json.dumps(run, indent=2, sort_keys=True) + "\n")
+        entries.trained(log, files.run, files.history)
 
 
 if "snakemake" in globals():

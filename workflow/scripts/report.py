@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from headstart import logs, paths, tracking
+from headstart import entries, logs, paths, tracking
 from headstart.data import manifest
 from headstart.data.cache import ImageCache
 from headstart.report import pages
@@ -57,8 +57,7 @@ def main(files: Files, experiment: dict[str, Any]) -> None:
         test_notes={path.parent.name: path.read_text().splitlines() for path in files.test_notes},
     )
     pages.build(files.report, study, files.tables)
-    store = tracking.read(files.tracking)
-    tracking.RunLog.open(store, store["parent_run_id"]).files([files.report])
+    entries.reported(tracking.read(files.tracking), files.report)
 
 
 def listed(path: Path) -> pd.DataFrame:

@@ -1,13 +1,12 @@
 """Prepare the MLflow store, the experiment and its parent run."""
 
-import json
 from pathlib import Path
 
 from headstart import logs, tracking
 
 
 def main(folder: Path, experiment: str, output: Path) -> None:
-    output.write_text(json.dumps(tracking.prepare(folder, experiment), indent=2) + "\n")
+    tracking.write(output, tracking.prepare(folder, experiment))
 
 
 if "snakemake" in globals():

@@ -8,13 +8,13 @@ import pandas as pd
 from markupsafe import Markup
 from scipy.stats import binomtest
 
+from headstart.provenance import DEVICE_SECONDS
 from headstart.report import charts
 from headstart.report.formats import duration, number, percent, points
 from headstart.report.listing import ACCURACY, setting
 from headstart.report.study import Run, Study
 from headstart.report.tables import Record, records
 from headstart.verdict.phrases import writer
-from headstart.verdict.tables import DEVICE_SECONDS
 
 BINS = 10
 MOST_PAIRS = 10

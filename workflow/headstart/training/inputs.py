@@ -68,9 +68,9 @@ def read(job: Job, device: Device) -> Inputs:
     cache = ImageCache.open(files.images, files.index)
     classes = json.loads(files.classes.read_text())
     frame = pd.read_csv(files.train_val, dtype=str, keep_default_na=False)
-    chosen = splits.take_fraction(frame[frame.split == "train"], name.fraction, name.seed)
-    job = replace(job, strategy=job.strategy.fitted(len(chosen)))
-    parts = {"train": chosen, "val": frame[frame.split == "val"]}
+    seen = of_run(frame, name)
+    parts = {part: seen[seen.split == part] for part in ("train", "val")}
+    job = replace(job, strategy=job.strategy.fitted(len(parts["train"])))
     index = {label: position for position, label in enumerate(classes)}
     meta = json.loads(files.features_meta.read_text()) if files.features_meta else {}
     return Inputs(
@@ -83,12 +83,18 @@ def read(job: Job, device: Device) -> Inputs:
         data_hash=provenance.digest(
             [list(frame.label), cache.hashes(list(frame.id)), meta.get("sha256", "")]
         ),
-        frame=pd.concat(list(parts.values()), ignore_index=True),
+        frame=seen,
         examples=Examples(
             {part: cache.positions(list(rows.id)) for part, rows in parts.items()},
             {part: rows.label.map(index).to_numpy(np.int64) for part, rows in parts.items()},
         ),
     )
+
+
+def of_run(frame: pd.DataFrame, name: provenance.RunName) -> pd.DataFrame:
+    """What a run sees of train_val.csv: its fraction of the training images, and validation."""
+    chosen = splits.take_fraction(frame[frame.split == "train"], name.fraction, name.seed)
+    return pd.concat([chosen, frame[frame.split == "val"]], ignore_index=True)
 
 
 def prepare(inputs: Inputs) -> tuple[Task, Batches]:
@@ -203,11 +209,15 @@ def whole_model(inputs: Inputs, progress: Progress) -> nn.Module:
     return model.eval()
 
 
-def input_example(inputs: Inputs) -> np.ndarray:
-    """Two normalised training images, float32 (2, 3, size, size)."""
-    image = inputs.backbone.image
+def input_example(cache: ImageCache, frame: pd.DataFrame, image: dict[str, Any]) -> np.ndarray:
+    """The first two training images, normalised, float32 (2, 3, size, size).
+
+    Args:
+        frame: columns id and split.
+        image: the preprocessing, as in backbone/config.json.
+    """
     normalize = Normalizer(image, Device("cpu", "", "", "fp32", 1))
-    rows = inputs.examples.rows["train"][:2]
+    rows = cache.positions(list(frame.id[frame.split == "train"][:2]))
     view = augmentation.evaluation_transform(image)
-    images = [torch.from_numpy(np.array(inputs.cache[int(row)])).permute(2, 0, 1) for row in rows]
+    images = [torch.from_numpy(np.array(cache[int(row)])).permute(2, 0, 1) for row in rows]
     return normalize(torch.stack([view(image) for image in images])).contiguous().numpy()

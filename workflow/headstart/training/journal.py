@@ -1,7 +1,8 @@
 """What a training leaves as it goes: the resume file and, of a tracked run, MLflow's epochs."""
 
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from headstart import HeadstartError
@@ -63,6 +64,7 @@ class TrackedJournal(Journal):
         super().__init__(resume)
         self._reopen, self._start = reopen, start
         self._log: RunLog | None = None
+        self._ending = contextlib.ExitStack()
 
     @property
     def log(self) -> "RunLog":
@@ -70,16 +72,31 @@ class TrackedJournal(Journal):
         assert self._log is not None
         return self._log
 
+    @contextlib.contextmanager
+    def ending(self) -> Iterator[None]:
+        """End the MLflow run, if one began, as the block ends: finished, failed or killed."""
+        with self._ending:
+            yield
+
     def _begin(self, progress: Progress) -> None:
-        if progress.mlflow_run_id:
-            try:
-                self._log = self._reopen(progress.mlflow_run_id)
-                return
-            except HeadstartError as error:
-                logger.warning("%s; logging all epochs to a new run", error)
-        self._log = self._start()
+        self._log = self._resumed(progress.mlflow_run_id) or self._start()
+        self._ending.enter_context(self._log.ending())
         progress.mlflow_run_id = self._log.run_id
 
+    def _resumed(self, run_id: str | None) -> "RunLog | None":
+        if run_id:
+            try:
+                return self._reopen(run_id)
+            except HeadstartError as error:
+                logger.warning("%s; logging all epochs to a new run", error)
+        return None
+
     def _save(self, progress: Progress) -> None:
+        from mlflow.exceptions import MlflowException
+
         super()._save(progress)
-        self.log.epochs(progress.history)
+        try:
+            self.log.epochs(progress.history)
+        except MlflowException as error:
+            first = str(error).splitlines()[0][:200]
+            logger.warning("MLflow takes no epochs, which go there with the next: %s", first)

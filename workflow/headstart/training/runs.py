@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart import provenance, tracking
+from headstart import entries, provenance, tracking
 from headstart.compute import devices, ownership, parallel
 from headstart.training import inputs as reading
 from headstart.training import loop, probes, record, trials
@@ -60,14 +60,15 @@ def train(job: Job, threads: int, waited: bool = False) -> None:
         logger.info("it is done")
         return
     journal = _journal(inputs, job.outputs)
-    progress = _fit(inputs, journal)
-    if parallel.rank() > 0:
-        return
-    whole = reading.whole_model(inputs, progress)
-    record.write(inputs, job.outputs, progress, whole)
-    journal.log.files([job.outputs.run, job.outputs.history])
-    journal.log.model(whole, reading.input_example(inputs))
-    journal.log.end()
+    with journal.ending():
+        progress = _fit(inputs, journal)
+        if parallel.rank() > 0:
+            return
+        whole = reading.whole_model(inputs, progress)
+        record.write(inputs, job.outputs, progress, whole)
+        entries.trained(journal.log, job.outputs.run, job.outputs.history)
+        example = reading.input_example(inputs.cache, inputs.frame, inputs.backbone.image)
+        journal.log.model(whole, example)
     journal.close()
 
 

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from headstart import provenance
 from headstart.verdict.inference import mean
 from headstart.verdict.reading import Result
 from headstart.verdict.scores import Study
 
 _METRICS = ["accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece"]
-#: What a result cost its device, in run.json: training, the features it shares, and the tuning.
-DEVICE_SECONDS = ("device_seconds", "feature_device_seconds", "tuning_device_seconds")
 RUN_COLUMNS = [
     "strategy",
     "fraction",
@@ -41,7 +40,7 @@ def runs_table(results: Sequence[Result]) -> pd.DataFrame:
     for result in results:
         values = {name: metric["value"] for name, metric in result.metrics["metrics"].items()}
         row = {"derived": "", **result.run, **values, "n_test": result.metrics["n_test"]}
-        row |= {"split": result.split, "device_seconds": _device_seconds(result.run)}
+        row |= {"split": result.split, "device_seconds": provenance.device_seconds(result.run)}
         rows.append({name: row[name] for name in RUN_COLUMNS})
     runs = pd.DataFrame(rows, columns=RUN_COLUMNS)
     order = {name: rank for rank, name in enumerate(runs["strategy"].unique())}
@@ -50,10 +49,6 @@ def runs_table(results: Sequence[Result]) -> pd.DataFrame:
         key=lambda column: column.map(order) if column.name == "strategy" else column,
         ignore_index=True,
     )
-
-
-def _device_seconds(run: dict) -> float:
-    return sum(run[part] for part in DEVICE_SECONDS)
 
 
 def seconds(runs: pd.DataFrame) -> dict[str, float]:

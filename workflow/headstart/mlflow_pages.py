@@ -1,0 +1,153 @@
+"""The pages that the MLflow UI opens on: strategies at a glance, and their charts.
+
+The UI keeps a saved view as a tag of the experiment: JSON with the view's name and its state,
+which is JSON again, compressed with zlib. An address names the view by the tag's last part.
+"""
+
+import base64
+import json
+import logging
+import zlib
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from headstart import HeadstartError, store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+logger = logging.getLogger(__name__)
+
+TABLE, CHARTS = "Strategies", "Charts"
+
+_TAG = "mlflow.sharedViewState."
+_RUNS = "tags.`headstart.kind` = 'run' AND tags.`headstart.superseded` = 'false'"
+_ORDER = {"orderByKey": "metrics.`test_accuracy`", "orderByAsc": False}
+# The columns in their order, with widths that leave the answer on a narrow screen.
+_COLUMNS = {
+    "test_accuracy": 115,
+    "accuracy_low": 100,
+    "accuracy_high": 100,
+    "test_balanced_accuracy": 155,
+    "test_log_loss": 95,
+    "device_seconds": 110,
+    "trainable_parameters": 145,
+}
+
+
+def publish(client: "MlflowClient", experiment_id: str) -> bool:
+    """Put both views, for the strategies and fractions that the experiment has, into the store.
+
+    Returns:
+        Whether the store has them now: a server may refuse tags.
+    """
+    from mlflow.exceptions import MlflowException
+
+    grouped = _grouped(client.search_runs([experiment_id], _RUNS, max_results=5000))
+    try:
+        for name, state in ((TABLE, _table(grouped)), (CHARTS, _charts(grouped))):
+            client.set_experiment_tag(experiment_id, _TAG + _key(name), _saved(name, state))
+    except MlflowException as error:
+        logger.warning("MLflow takes no prepared pages: %s", str(error).splitlines()[0])
+        return False
+    return True
+
+
+def addresses(client: "MlflowClient", experiment: str | None, base: str) -> dict[str, str]:
+    """Where to look, by a name: the views of an experiment, or a list where there are none.
+
+    Args:
+        base: the address of the server.
+
+    Raises:
+        HeadstartError: the store has no such experiment.
+    """
+    if experiment is None:
+        return {"Experiments": f"{base}/#/experiments"}
+    found = client.get_experiment_by_name(experiment)
+    if found is None:
+        raise HeadstartError(f"MLflow has no experiment {experiment!r}; {store.ADVICE}")
+    runs = f"{base}/#/experiments/{found.experiment_id}/runs?workflowType=machine_learning&"
+    if not publish(client, found.experiment_id):
+        return {
+            "Runs": runs
+            + urlencode(
+                {"searchFilter": _RUNS, "orderByKey": _ORDER["orderByKey"], "orderByAsc": "false"}
+            )
+        }
+    table = {"viewStateShareKey": _key(TABLE)}
+    charts = {"compareRunsMode": "CHART", "viewStateShareKey": _key(CHARTS)}
+    return {TABLE: runs + urlencode(table), CHARTS: runs + urlencode(charts)}
+
+
+def _key(view: str) -> str:
+    return f"headstart-{view.lower()}"
+
+
+def _saved(name: str, state: dict[str, Any]) -> str:
+    """The tag's value. MLflow refuses one of more than 5000 characters."""
+    packed = base64.b64encode(zlib.compress(json.dumps(state).encode(), 9)).decode()
+    return json.dumps({"name": name, "createdAt": 0, "state": f"deflate;{packed}"})
+
+
+def _grouped(runs: list["Run"]) -> dict[str, Any]:
+    """Rows of strategies, or of strategies and fractions if there are several; all collapsed."""
+    fractions = {run.data.tags["fraction"] for run in runs}
+    tags = ["strategy", "fraction"] if len(fractions) > 1 else ["strategy"]
+    groups = {",".join(f"tag.{tag}.{run.data.tags[tag]}" for tag in tags) for run in runs}
+    return {
+        "groupBy": {
+            "aggregateFunction": "average",
+            "groupByKeys": [{"mode": "tag", "groupByData": tag} for tag in tags],
+        },
+        "groupsExpanded": dict.fromkeys(sorted(groups), False),
+    }
+
+
+def _table(grouped: dict[str, Any]) -> dict[str, Any]:
+    columns = {f"metrics.`{name}`": width for name, width in _COLUMNS.items()}
+    widths = {"attributes.`Run Name`": 195, "runDateAndNestInfo": 80} | columns
+    return grouped | {
+        "searchFilter": _RUNS,
+        **_ORDER,
+        "selectedColumns": list(columns),
+        "columnOrder": ["1", *widths, "duration"],
+        "columnWidths": widths,
+        "runsHiddenMode": "SHOW_ALL",
+    }
+
+
+def _charts(grouped: dict[str, Any]) -> dict[str, Any]:
+    common = {"deleted": False, "isGenerated": False, "runsCountToCompare": 100}
+    test, training = ({"metricSectionId": section} for section in ("test", "training"))
+    bars = [
+        {"uuid": metric, "type": "BAR", "metricKey": metric} | test | common
+        for metric in ("test_accuracy", "test_log_loss", "device_seconds")
+    ]
+    cost = {
+        "uuid": "cost",
+        "type": "SCATTER",
+        "xaxis": {"key": "device_seconds", "type": "METRIC"},
+        "yaxis": {"key": "test_accuracy", "type": "METRIC"},
+    }
+    lines = [
+        {"uuid": metric, "type": "LINE", "metricKey": metric, "selectedMetricKeys": [metric]}
+        | training
+        | common
+        for metric in ("val_accuracy", "val_loss", "train_loss")
+    ]
+    shown = {"display": True, "isReordered": True, "deleted": False, "isGenerated": False}
+    return grouped | {
+        "searchFilter": _RUNS,
+        **_ORDER,
+        "runsHiddenMode": "SHOW_ALL",
+        "useGroupedValuesInCharts": False,
+        "groupsExpanded": dict.fromkeys(grouped["groupsExpanded"], True),
+        "isAccordionReordered": True,
+        "compareRunCharts": [*bars, cost | test | common, *lines],
+        "compareRunSections": [
+            {"uuid": "test", "name": "Test"} | shown,
+            {"uuid": "training", "name": "Training"} | shown,
+        ],
+    }
