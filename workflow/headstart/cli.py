@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart import HeadstartError, __version__, preflight, results, store
+from headstart import HeadstartError, __version__, one_line, preflight, results, store
 from headstart.compute import leases
-from headstart.data import names
 from headstart.experiment import config, loading
 
 if TYPE_CHECKING:
@@ -194,7 +193,7 @@ def predict(options: argparse.Namespace) -> int:
     elif likely:
         print(_as_text(done.paths, likely))
     for path, error in done.broken.items():
-        print(names.one_line(f"error: {_printable(path)}: {error}"), file=sys.stderr)
+        print(one_line(f"error: {_printable(path)}: {error}"), file=sys.stderr)
     if options.plot and likely:
         _plot(options.plot, done, likely, str(run or "ImageNet classes"))
     return 1 if done.broken else 0

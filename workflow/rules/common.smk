@@ -30,6 +30,8 @@ ORIGIN = lines.Origin(
 update_config(config, ORIGIN.overrides)
 
 try:
+    for file in filter(os.path.isfile, ORIGIN.files):
+        loading.written(file)
     EXPERIMENT = loading.from_dict(config, ORIGIN)
     if workflow.is_main_process:
         from headstart import preflight

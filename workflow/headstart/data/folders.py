@@ -18,9 +18,6 @@ _SHOWN = 8
 class FolderError(HeadstartError):
     """A folder is not laid out as expected; the setting to mend is the caller's to name."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(names.one_line(text))
-
 
 @dataclass(frozen=True)
 class Tree:

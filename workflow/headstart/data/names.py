@@ -4,6 +4,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from headstart import one_line
+
 _PARTS = {
     "train": {"train", "training", "tr"},
     "val": {"val", "valid", "validation", "dev", "eval", "evaluation"},
@@ -25,7 +27,6 @@ _OF_A_PART = re.compile(r"(?:sets?|data|images?|imgs?)$")  # trainset, testimage
 _MASK_WORDS = "masks?|seg|segmentations?|labels?|gt|ground_?truths?|annotations?"
 _MASK = re.compile(rf"[ _.-]*(?:{_MASK_WORDS})[ _.-]*\d*$", re.I)
 _MASK_FOLDER = re.compile(rf"(?:.*[ _.-])?(?:{_MASK_WORDS})", re.I)
-_NOT_SHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _LONGEST = 120
 
 
@@ -103,11 +104,6 @@ def unmasked(path: str) -> str:
 def is_mask_folder(name: str) -> bool:
     """Whether a folder's name says that it holds masks, not photographs."""
     return _MASK_FOLDER.fullmatch(name) is not None
-
-
-def one_line(text: str) -> str:
-    """Text without what would break a line or could not be written, as names of files may hold."""
-    return _NOT_SHOWN.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def some(names: Iterable[str], shown: int = 4) -> str:

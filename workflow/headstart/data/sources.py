@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from headstart import HeadstartError
+from headstart import HeadstartError, one_line
 from headstart.data import downloads, groups, layout, names, notes, patterns, roots, tables
 from headstart.data.folders import FolderError, Tree
 from headstart.data.roots import check_address
@@ -125,7 +125,7 @@ def _survey(dataset: Dataset, root: Path, trains: bool) -> Survey:
         listing, lines = _from_folders(dataset, root, least)
     listing = listing.sort_values("id", ignore_index=True)
     listing["group"] = _groups(dataset, listing)
-    return Survey(listing, [names.one_line(line) for line in (*lines, *notes.on(listing))])
+    return Survey(listing, [one_line(line) for line in (*lines, *notes.on(listing))])
 
 
 def _groups(dataset: Dataset, listing: pd.DataFrame) -> pd.Series:
@@ -175,8 +175,9 @@ def _require_classes(listing: pd.DataFrame, where: str, least: int, hint: str = 
     if not len(labels):
         raise HeadstartError(f"{where}: lists no images")
     if len(labels) < least:
-        text = f"{where}: found only one class, {labels[0]!r}; give at least two{hint}"
-        raise HeadstartError(names.one_line(text))
+        raise HeadstartError(
+            f"{where}: found only one class, {labels[0]!r}; give at least two{hint}"
+        )
 
 
 # Folders

@@ -68,7 +68,7 @@ def _filled(rows: pd.DataFrame, table: Table) -> pd.Series:
 def _labels(rows: pd.DataFrame, ids: pd.Series, table: Table) -> pd.Series:
     labels = rows[table.label].str.normalize("NFC")
     if (empty := labels == "").any():
-        first = names.one_line(ids[empty].iloc[0])
+        first = ids[empty].iloc[0]
         raise HeadstartError(
             f"dataset.table.label: {first} has no {table.label!r} in {table.file}; "
             "fill it in or remove the row"
@@ -120,7 +120,7 @@ def _require_columns(rows: pd.DataFrame, wanted: list[str], key: str, table: Tab
 
 
 def _listed(rows: pd.DataFrame) -> str:
-    return names.one_line(", ".join(rows.columns))
+    return ", ".join(rows.columns)
 
 
 def _two_classes(labels: pd.Series, threshold: Threshold) -> pd.Series:
