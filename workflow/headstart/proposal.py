@@ -12,11 +12,10 @@ from statistics import median
 import jinja2
 import pandas as pd
 import yaml
-from PIL import Image
 
 from headstart import HeadstartError
 from headstart.compute import leases
-from headstart.data import folders, groups, guesses, names, roots, sources
+from headstart.data import decoding, folders, groups, guesses, names, roots, sources
 from headstart.data.surveys import Survey
 from headstart.experiment.config import Dataset, Table
 
@@ -159,9 +158,9 @@ def _some(paths: pd.Series) -> list[str]:
 
 def _header(path: str) -> tuple[int, str] | None:
     try:
-        with Image.open(path) as image:
+        with decoding.opened(path) as image:
             return min(image.size), image.mode
-    except (OSError, ValueError, SyntaxError):
+    except Exception:  # on broken data Pillow's plugins raise almost any type
         return None
 
 
