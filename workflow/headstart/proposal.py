@@ -1,6 +1,7 @@
 """A commented experiment file for images as they lie there: what `headstart init` writes."""
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -55,25 +56,30 @@ def write(source: str, output: Path | None, downloads: Path) -> tuple[Path, Look
     """
     name = _name(source)
     path = output or Path(f"{name}.yaml")
-    if path.exists():
+    if os.path.exists(path):
         raise HeadstartError(
             f"{path} exists already; give another name with --output, or remove it"
         )
     look = examine(source, downloads)
-    path.write_text(text(name, look), encoding="utf-8")
+    try:
+        path.write_text(text(name, look), encoding="utf-8")
+    except OSError as error:
+        raise HeadstartError(
+            f"{path} cannot be written ({error.strerror}); give another name with --output"
+        ) from None
     return path, look
 
 
 def examine(source: str, downloads: Path) -> Look:
     """Find the settings that read a source."""
-    path = Path(source).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(source))
+    if os.path.isdir(path):
         return _folder(path)
     if source.lower().endswith(_ARCHIVES) or "://" in source:
         return _archive(source, downloads)
     if guesses.is_table(path):
         return _table(path.parent, {"source": "csv", "path": str(path.parent)}, path.name)
-    what = "is no folder, table or archive" if path.exists() else "does not exist"
+    what = "is no folder, table or archive" if os.path.exists(path) else "does not exist"
     raise HeadstartError(
         f"{source} {what}; give a folder of images, a table of labels or an archive"
     )
@@ -165,7 +171,7 @@ def _header(path: str) -> tuple[int, str] | None:
 
 
 def _name(source: str) -> str:
-    stem = re.sub(r"(\.tar)?\.\w+$", "", Path(source).expanduser().resolve().name) or "mine"
+    stem = re.sub(r"(\.tar)?\.\w+$", "", Path(os.path.expanduser(source)).resolve().name) or "mine"
     return re.sub(r"[^a-z0-9_-]+", "-", stem.lower()).strip("-_") or "mine"
 
 

@@ -108,12 +108,13 @@ def is_mask_folder(name: str) -> bool:
 
 def some(names: Iterable[str], shown: int = 4) -> str:
     """The first few names in quotes, and how many more there are."""
-    quoted = [repr(_short(one_line(name))) for name in names]
+    quoted = [repr(short(one_line(name))) for name in names]
     more = f" and {len(quoted) - shown:,} more" if len(quoted) > shown else ""
     if more or len(quoted) < 2:
         return ", ".join(quoted[:shown]) + more
     return f"{', '.join(quoted[:-1])} and {quoted[-1]}"
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """A name, or the end of a very long one."""
     return name if len(name) <= _LONGEST else f"…{name[1 - _LONGEST :]}"

@@ -124,8 +124,18 @@ def _survey(dataset: Dataset, root: Path, trains: bool) -> Survey:
     else:
         listing, lines = _from_folders(dataset, root, least)
     listing = listing.sort_values("id", ignore_index=True)
+    _require_one_line(listing)
     listing["group"] = _groups(dataset, listing)
     return Survey(listing, [one_line(line) for line in (*lines, *notes.on(listing))])
+
+
+def _require_one_line(listing: pd.DataFrame) -> None:
+    """No path with what ends a line of a CSV file, even in quotes."""
+    if (odd := listing["path"].str.contains("\r")).any():
+        raise HeadstartError(
+            f"dataset.path: the name of {listing['path'][odd].iloc[0]!r} holds a carriage return; "
+            "rename it, or leave it out with dataset.exclude"
+        )
 
 
 def _groups(dataset: Dataset, listing: pd.DataFrame) -> pd.Series:

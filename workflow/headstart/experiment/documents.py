@@ -15,7 +15,8 @@ def parse(text: str) -> Any:
     """The value of a YAML document.
 
     Stricter than PyYAML, a key stands once in its mapping, an alias does not lead back to itself
-    or unfold to more than 100,000 values, and nothing is nested more than 50 deep.
+    or unfold to more than 100,000 values, nothing is nested more than 50 deep, and no text holds
+    a NUL character.
 
     Raises:
         yaml.YAMLError: it breaks a rule.
@@ -37,7 +38,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event = self.peek_event()
         if self._depth > _DEEPEST:
-            raise _mistake(f"nested more than {_DEEPEST} deep", event.start_mark)
+            raise _mistake(f"nested more than {_DEEPEST} deep; no setting is", event.start_mark)
         before = self._values
         self._depth += 1
         node = super().compose_node(parent, index)
@@ -46,7 +47,9 @@ class _Loader(yaml.SafeLoader):
             self._values += 1
             self._unfolded[id(node)] = self._values - before
         elif (values := self._unfolded.get(id(node))) is None:
-            raise _mistake(f"*{event.anchor} stands within what it repeats", event.start_mark)
+            raise _mistake(
+                f"*{event.anchor} stands within what it repeats; write it out", event.start_mark
+            )
         else:
             self._values += values
         if self._values > _MOST:
@@ -73,7 +76,12 @@ class _Loader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         kind = node.tag.rpartition(":")[2]
         if node.tag in _NUMBERS and len(node.value) > _LONGEST_NUMBER:
-            raise _mistake(f"a number of {len(node.value):,} characters", node.start_mark)
+            raise _mistake(
+                f"a number of {len(node.value):,} characters; give it in at most {_LONGEST_NUMBER}",
+                node.start_mark,
+            )
+        if "\0" in node.value:
+            raise _mistake("a NUL character, which no path and no name can hold", node.start_mark)
         try:
             return super().construct_object(node, deep)
         except (ArithmeticError, AttributeError, LookupError, ValueError):

@@ -2,6 +2,7 @@
 
 import hashlib
 import mmap
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,7 +76,7 @@ def require_available(backbone: config.Backbone) -> None:
             f"backbone.name is {backbone.name!r}; use default, none or the path of a file"
         )
     if is_path(backbone.weights):
-        if not Path(backbone.weights).is_file():
+        if not os.path.isfile(backbone.weights):
             raise HeadstartError(f"backbone.weights is {backbone.weights!r}, which is not a file")
     elif backbone.weights not in ("bundled", "default", "none"):
         published = []
