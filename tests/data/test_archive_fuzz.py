@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from headstart.data import archives
 
-pytestmark = pytest.mark.fuzz
+pytestmark = [pytest.mark.fuzz, pytest.mark.filterwarnings("ignore:Duplicate name")]
 
 PIECES = [
     "a",

@@ -180,7 +180,7 @@ def text(name: str, look: Look) -> str:
     table = look.survey.table
     counts = table["label"].value_counts().sort_index()
     parts = table["split"].value_counts()
-    environment = jinja2.Environment(
+    environment = jinja2.Environment(  # nosec B701
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
