@@ -29,7 +29,7 @@ def run(project: Path, zone: str, *arguments: str) -> str:
         env=environment | {"LC_ALL": "C", "TZ": zone},
         umask=0o077,
         capture_output=True,
-        timeout=400,
+        timeout=900,
         check=False,
     )
     said = (done.stdout + done.stderr).decode(errors="replace")
