@@ -1,8 +1,8 @@
-# run: the default experiment; test, lint, bench: the project's own checks; clean: forget all.
+# run: the default experiment; test, test-faults, lint, bench: the project's own checks; clean: forget all.
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := run
-.PHONY: run test lint bench lock clean environment
+.PHONY: run test test-faults lint bench lock clean environment
 
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 CORES ?= all
@@ -18,6 +18,10 @@ run: environment
 test: environment
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
+# What takes long: many more random inputs, studies that are killed or in odd surroundings.
+test-faults: environment
+	$(BIN)/python -m pytest -n 2 -m "faults or fuzz" --hypothesis-profile=faults $(ARGS)
+
 lint: environment
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -25,6 +29,8 @@ lint: environment
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive workflow
+	$(BIN)/python envs/audit.py
 
 bench: environment
 	$(BIN)/python benchmarks/bench.py $(ARGS)

@@ -12,6 +12,7 @@ os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 from headstart.compute import devices  # noqa: E402
 from headstart.experiment import (
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from headstart.data.cache import ImageCache
+
+settings.register_profile("faults", max_examples=1000)  # ten times as many as usual
 
 _SIZE = 32
 _TINY = {

@@ -319,6 +319,31 @@ def test_a_model_of_other_classes_is_refused(tmp_path, monkeypatch, capsys, home
     assert "does not fit run.json and the 2 classes of 'other'" in capsys.readouterr().err
 
 
+RUN = "results/tiny/runs/full/fraction-1.0/split-0/seed-2/"
+RECORDS = [
+    *(f"{RUN}{name}" for name in ("run.json", "history.csv", "metrics.json", "model.safetensors")),
+    *(f"results/tiny/{name}" for name in ("classes.json", "comparison/verdict.json")),
+]
+
+
+@pytest.mark.parametrize("name", [*RECORDS, "results/tiny/backbone/config.json"])
+@pytest.mark.parametrize("kept", [0, 10])
+def test_a_record_that_is_cut_off_is_named_in_one_line(
+    tmp_path, monkeypatch, capsys, home, name, kept
+):
+    shutil.copytree(home / "results", tmp_path / "results")
+    monkeypatch.chdir(tmp_path)
+    path = Path(name)
+    whole = path.read_bytes() if path.exists() else b'{"flips": [], "temperature": 1.0}'
+    path.unlink(missing_ok=True)  # it may be a link to what others use
+    path.write_bytes(whole[:kept])
+    pretrained = ["--pretrained", "--experiment", "tiny"] if "backbone" in name else []
+    assert predict(FLOWER, *pretrained) == 1
+    *choices, error = capsys.readouterr().err.splitlines()
+    assert error.startswith(f"error: {name} ") and "again" in error
+    assert not [line for line in choices if "error" in line or "Traceback" in line]
+
+
 @pytest.mark.parametrize("where", ["home", "elsewhere"])
 def test_pretrained_names_what_is_in_a_photograph(where, tmp_path, monkeypatch, capsys):
     """The flower of scikit-learn is a dahlia, which ImageNet-1k lacks; the daisy is closest."""

@@ -82,6 +82,14 @@ def test_a_room_says_in_a_sentence_what_enters_and_what_leaves() -> None:
         assert text and re.fullmatch(r"[^.]+ enters?;[^.]+ leaves?\.", text), text
 
 
+def test_pictures_are_opened_in_named_formats_only() -> None:
+    """Of the others some start a program: EPS is handed to Ghostscript."""
+    for path in LIBRARY.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Image.open":
+                assert "formats" in [keyword.arg for keyword in node.keywords], path
+
+
 def test_the_picture_of_the_rooms_is_the_order_that_the_linter_holds() -> None:
     (layers, _) = PYPROJECT["tool"]["importlinter"]["contracts"]
     rooms = {path.parent.name for path in LIBRARY.glob("*/__init__.py")}

@@ -194,8 +194,10 @@ def test_what_is_no_picture_is_not_taken_for_one(data):
 def test_no_file_starts_another_program(monkeypatch):
     monkeypatch.setattr(signatures, "unsupported", lambda data: "")
     monkeypatch.setattr(subprocess, "check_call", lambda *_, **__: pytest.fail("started a program"))
-    with pytest.raises(UnidentifiedImageError):
-        decoding.decode(encode(noise(), "EPS"))
+    picture = encode(noise(), "EPS")
+    for read in (decoding.decode, lambda data: decoding.opened(io.BytesIO(data))):
+        with pytest.raises(UnidentifiedImageError):
+            read(picture)
 
 
 def test_a_png_with_very_long_texts_is_read():

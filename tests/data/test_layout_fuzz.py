@@ -1,20 +1,20 @@
 """Layouts of any kind: either one line, or classes that are neither parts nor junk."""
 
 import re
-import shutil
-import tempfile
 import unicodedata
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, settings
+import pytest
+from fuzzing import amount, folder
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart import HeadstartError
 from headstart.data import names, sources
 from headstart.experiment import config
 
-EXAMPLES = {"any": 600, "likely": 900, "patterns": 500}
-MEMORY = Path("/dev/shm")  # some file systems take milliseconds to remove a folder
+pytestmark = pytest.mark.fuzz
+
 PART_WORDS = ["train", "Training", "tr", "val", "VALID", "dev", "eval", "test", "Testing"]
 JUNK = ["@eaDir", "#recycle", ".git", "Thumbs.db", "__MACOSX", "$RECYCLE.BIN", ".DS_Store"]
 PLAIN = ["cat", "dog", "Käse", unicodedata.normalize("NFD", "Käse"), "test_tube", "toy train"]
@@ -70,18 +70,16 @@ def write(tree: dict, root: Path) -> None:
 
 def examine(tree: dict, **dataset: object) -> None:
     """Survey a tree, and check what is promised of any survey."""
-    root = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
-    try:
-        write(tree, root)
-        survey = sources.survey(config.Dataset("folder", path=str(root), **dataset))
-        images = {
-            path.relative_to(root).as_posix() for path in root.rglob("*") if is_seen(path, root)
-        }
-    except HeadstartError as error:
-        assert len(str(error).splitlines()) == 1, str(error)
-        return
-    finally:
-        shutil.rmtree(root)
+    with folder() as root:
+        try:
+            write(tree, root)
+            survey = sources.survey(config.Dataset("folder", path=str(root), **dataset))
+            images = {
+                path.relative_to(root).as_posix() for path in root.rglob("*") if is_seen(path, root)
+            }
+        except HeadstartError as error:
+            assert len(str(error).splitlines()) == 1, str(error)
+            return
     unlisted = images - set(survey.table["id"])
     assert "exclude" in dataset or len(unlisted) == told_beside(survey.notes)
     for row in survey.table.itertuples():
@@ -110,22 +108,19 @@ def told_beside(notes: list[str]) -> int:
     return sum(int(found[1]) for found in told if found)
 
 
-fuzz = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
-
-
-@settings(fuzz, max_examples=EXAMPLES["any"])
+@amount(60)
 @given(any_trees)
 def test_any_tree(tree):
     examine(tree)
 
 
-@settings(fuzz, max_examples=EXAMPLES["likely"])
+@amount(90)
 @given(likely_trees(), st.sampled_from([{}, {"classes": "inner"}, {"classes": "outer"}]))
 def test_trees_of_parts_and_classes(tree, dataset):
     examine(tree, **dataset)
 
 
-@settings(fuzz, max_examples=EXAMPLES["patterns"])
+@amount(50)
 @given(
     likely_trees(), st.lists(folder_names | st.sampled_from(["*.png", "!cat", "/x/"]), max_size=2)
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from headstart.data import archives, sources
+from headstart.data import archives, manifest, sources
 
 
 @pytest.mark.parametrize(
@@ -139,3 +139,24 @@ def test_a_local_archive_that_changes_is_unpacked_anew(tmp_path, make_dataset, p
     pack(tmp_path / "a.zip", "cat/1.jpg", "dog/1.jpg", "dog/2.jpg")
     assert sources.fingerprint(given) != mark
     assert len(sources.fetch(given, tmp_path / "d").table) == 3
+
+
+def test_a_folder_too_deep_for_a_path_is_named(tmp_path, monkeypatch, make_dataset, fill, mistake):
+    fill(tmp_path / "set", "cat/1.jpg", "dog/1.jpg")
+    monkeypatch.chdir(tmp_path / "set/cat")
+    for _ in range(20):
+        Path("d" * 250).mkdir()
+        monkeypatch.chdir("d" * 250)
+    line = mistake(sources.survey, make_dataset("folder", path=str(tmp_path / "set")))
+    assert line.startswith("dataset.path: …ddd") and "(File name too long); mend that" in line
+    assert len(line) < 300
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nb.png", "a\tb.png", 'a"b.png', "a,b.png", "a\x1eb.png", " a.png"]
+)
+def test_an_odd_name_comes_through_the_tables_of_a_study(tmp_path, make_dataset, fill, name):
+    fill(tmp_path / "set", f"cat/{name}", "dog/1.png")
+    listing = sources.survey(make_dataset("folder", path=str(tmp_path / "set"))).table
+    manifest.build(listing).to_csv(tmp_path / "manifest.csv", index=False)
+    assert list(manifest.read(tmp_path / "manifest.csv")["id"]) == [f"cat/{name}", "dog/1.png"]

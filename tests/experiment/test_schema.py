@@ -44,7 +44,7 @@ MISTAKES = [
     ("seeds", [-1], ["seeds[0]", "-1", "at least 0"]),
     ("fractions", [0.1, 0.10], ["fractions", "[0.1, 0.1]", "not repeat"]),
     ("fractions", [1, 1.0], ["fractions", "not repeat"]),
-    ("fractions", [0], ["fractions[0]", "greater than 0"]),
+    ("fractions", [0], ["fractions[0]", "at least 0.0001"]),
     ("strategies", {}, ["strategies", "{}", "at least 1"]),
     ("strategies.Full", {"init": "pretrained", "phases": [ALL]}, ["strategies", "'Full'"]),
     ("strategies.7th", {"init": "pretrained", "phases": [ALL]}, ["strategies", "'7th'", "match"]),

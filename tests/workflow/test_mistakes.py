@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from small_project import CONFIG, snakemake, write_config
 
+from headstart import HeadstartError
+from headstart.experiment import loading
+
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
 
@@ -27,3 +30,27 @@ def test_a_wrong_config_stops_in_one_line_before_any_job(
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     assert re.match(r"error: experiment\.yaml:\d+: ", lines[-1]) and told in lines[-1]
     assert "Traceback" not in done.stderr and "Execute" not in done.stderr
+
+
+def test_snakemake_says_of_an_unreadable_file_what_check_says(
+    changed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it reads the file itself, before any of the workflow's code."""
+    monkeypatch.chdir(changed)
+    good = Path("experiment.yaml").read_text()
+    for wrong in ("seeds: [1\n", "seeds: [0]\nseeds: [1]\n", "a: &a {b: *a}\n", "a: 2024-13-13\n"):
+        Path("experiment.yaml").write_text(good.replace("seeds:\n- 0\n", "") + wrong)
+        with pytest.raises(HeadstartError) as told:
+            loading.written("experiment.yaml")
+        done = snakemake(changed)
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[-1] == f"error: {told.value}"
+        assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) < 4
+
+
+def test_braces_in_the_path_are_told(changed: Path) -> None:
+    """Snakemake takes them for wildcards, and fails somewhere else."""
+    odd = changed.rename(changed.with_name("a {x}"))
+    done = snakemake(odd)
+    assert done.returncode == 1 and "rename the folder" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart import HeadstartError, results
-from headstart.data import names
+from headstart import HeadstartError, one_line, results
 
 if TYPE_CHECKING:
     from headstart.classification import Predictions
@@ -61,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     elif likely:
         print(_as_text(done.paths, likely))
     for path, error in done.broken.items():
-        print(names.one_line(f"error: {_printable(path)}: {error}"), file=sys.stderr)
+        print(one_line(f"error: {_printable(path)}: {error}"), file=sys.stderr)
     if options.plot and likely:
         _plot(options.plot, done, likely, title)
     return 1 if done.broken else 0

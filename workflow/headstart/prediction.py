@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from headstart import HeadstartError, classification, provenance
+from headstart import HeadstartError, classification, provenance, records
 from headstart.compute import devices
 from headstart.data import cache as caches
 from headstart.data import decoding, manifest
@@ -88,9 +88,12 @@ def trained(experiment: Path, run: Path) -> Classifier:
     """
     from safetensors import SafetensorError
 
-    classes = json.loads((experiment / "classes.json").read_text())
-    made = json.loads((run / "run.json").read_text())
-    settings = made["settings"]
+    with records.reading(experiment / "classes.json") as path:
+        classes = list(json.loads(path.read_text()))
+    with records.reading(run / "run.json") as path:
+        made = json.loads(path.read_text())
+        settings = made["settings"]
+        loss, image = settings["strategy"]["training"]["loss"], settings["backbone"]["image"]
     path = run / "model.safetensors"
     try:
         model = load_model(made, len(classes), path)
@@ -99,17 +102,15 @@ def trained(experiment: Path, run: Path) -> Classifier:
             f"{path} does not fit run.json and the {len(classes)} classes of "
             f"{experiment.name!r}; run the experiment again"
         ) from None
-    loss = settings["strategy"]["training"]["loss"]
-    path = run / "metrics.json"
-    metrics = json.loads(path.read_text()) if path.exists() else {}
+    with records.reading(run / "metrics.json") as path:
+        metrics = dict(json.loads(path.read_text())) if path.exists() else {}
     flips, temperature = tuple(metrics.get("flips", ())), metrics.get("temperature", 1.0)
-    image = settings["backbone"]["image"]
     return Classifier(model, classes, image, loss, flips, _ranges(experiment), temperature)
 
 
 def _ranges(experiment: Path) -> decoding.Ranges:
-    path = experiment / "manifest.csv"
-    return manifest.ranges(manifest.read(path)) if path.exists() else {}
+    with records.reading(experiment / "manifest.csv") as path:
+        return manifest.ranges(manifest.read(path)) if path.exists() else {}
 
 
 def pretrained(experiment: Path | None, name: str | None = None) -> Classifier:
@@ -131,18 +132,25 @@ def pretrained(experiment: Path | None, name: str | None = None) -> Classifier:
 
 
 def _of_experiment(experiment: Path) -> Classifier:
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    try:
-        description = json.loads((experiment / "backbone/config.json").read_text())
-        state = load_file(experiment / "backbone/weights.safetensors")
-    except FileNotFoundError as error:
+    folder = experiment / "backbone"
+    if not (folder / "weights.safetensors").exists():
         raise HeadstartError(
-            f"experiment {experiment.name!r} is not finished: no {error.filename or 'backbone'}; "
-            "run it to the end with snakemake"
-        ) from None
-    image = {key: description["image"][key] for key in ("interpolation", "mean", "std")}
-    return _imagenet(description["name"], description["library"], state, image)
+            f"experiment {experiment.name!r} is not finished: it has no backbone; run it to the "
+            "end with snakemake"
+        )
+    with records.reading(folder / "config.json") as path:
+        description = json.loads(path.read_text())
+        name, library = str(description["name"]), str(description["library"])
+        image = {key: description["image"][key] for key in ("interpolation", "mean", "std")}
+    with records.reading(folder / "weights.safetensors") as path:
+        try:
+            state = load_file(path)
+        except SafetensorError as error:
+            raise ValueError(error) from None
+    return _imagenet(name, library, state, image)
 
 
 def _imagenet(name: str, library: str, state: "weights.State", image: dict[str, Any]) -> Classifier:

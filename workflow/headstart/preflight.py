@@ -1,4 +1,4 @@
-"""What can be known to fail before any job starts, checked without importing torch."""
+"""What can be known to fail before any job starts, checked without importing torch if possible."""
 
 from typing import TYPE_CHECKING
 
@@ -6,15 +6,15 @@ from headstart import HeadstartError
 from headstart.experiment.config import Experiment
 from headstart.experiment.lines import Origin
 from headstart.experiment.schema import ConfigError
-from headstart.models import registry, weights
+from headstart.models import backbones, registry, weights
 
 if TYPE_CHECKING:
     from headstart.data.surveys import Survey
 
 
 def check(experiment: Experiment, origin: Origin) -> "Survey | None":
-    """Check the backbone's name, its weights, the images behind an experiment, and the further ones
-    that it is tested on.
+    """Check the backbone's name, its weights and stages, the images behind an experiment, and the
+    further ones that it is tested on.
 
     Args:
         origin: where the experiment was read from, to name in an error.
@@ -32,6 +32,7 @@ def check(experiment: Experiment, origin: Origin) -> "Survey | None":
     try:
         registry.require_known(experiment.backbone)
         weights.require_available(experiment.backbone)
+        backbones.require_stages(experiment)
         survey = None
         if sources.is_local(experiment.dataset):
             survey = sources.survey(experiment.dataset)

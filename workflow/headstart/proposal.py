@@ -1,6 +1,7 @@
 """A commented experiment file for images as they lie there: what `headstart init` writes."""
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -12,11 +13,10 @@ from statistics import median
 import jinja2
 import pandas as pd
 import yaml
-from PIL import Image
 
 from headstart import HeadstartError
 from headstart.compute import leases
-from headstart.data import folders, groups, guesses, names, roots, sources
+from headstart.data import decoding, folders, groups, guesses, names, roots, sources
 from headstart.data.surveys import Survey
 from headstart.experiment.config import Dataset, Table
 
@@ -56,25 +56,30 @@ def write(source: str, output: Path | None, downloads: Path) -> tuple[Path, Look
     """
     name = _name(source)
     path = output or Path(f"{name}.yaml")
-    if path.exists():
+    if os.path.exists(path):
         raise HeadstartError(
             f"{path} exists already; give another name with --output, or remove it"
         )
     look = examine(source, downloads)
-    path.write_text(text(name, look), encoding="utf-8")
+    try:
+        path.write_text(text(name, look), encoding="utf-8")
+    except OSError as error:
+        raise HeadstartError(
+            f"{path} cannot be written ({error.strerror}); give another name with --output"
+        ) from None
     return path, look
 
 
 def examine(source: str, downloads: Path) -> Look:
     """Find the settings that read a source."""
-    path = Path(source).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(source))
+    if os.path.isdir(path):
         return _folder(path)
     if source.lower().endswith(_ARCHIVES) or "://" in source:
         return _archive(source, downloads)
     if guesses.is_table(path):
         return _table(path.parent, {"source": "csv", "path": str(path.parent)}, path.name)
-    what = "is no folder, table or archive" if path.exists() else "does not exist"
+    what = "is no folder, table or archive" if os.path.exists(path) else "does not exist"
     raise HeadstartError(
         f"{source} {what}; give a folder of images, a table of labels or an archive"
     )
@@ -159,14 +164,14 @@ def _some(paths: pd.Series) -> list[str]:
 
 def _header(path: str) -> tuple[int, str] | None:
     try:
-        with Image.open(path) as image:
+        with decoding.opened(path) as image:
             return min(image.size), image.mode
-    except (OSError, ValueError, SyntaxError):
+    except Exception:  # on broken data Pillow's plugins raise almost any type
         return None
 
 
 def _name(source: str) -> str:
-    stem = re.sub(r"(\.tar)?\.\w+$", "", Path(source).expanduser().resolve().name) or "mine"
+    stem = re.sub(r"(\.tar)?\.\w+$", "", Path(os.path.expanduser(source)).resolve().name) or "mine"
     return re.sub(r"[^a-z0-9_-]+", "-", stem.lower()).strip("-_") or "mine"
 
 
@@ -175,7 +180,7 @@ def text(name: str, look: Look) -> str:
     table = look.survey.table
     counts = table["label"].value_counts().sort_index()
     parts = table["split"].value_counts()
-    environment = jinja2.Environment(
+    environment = jinja2.Environment(  # nosec B701
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

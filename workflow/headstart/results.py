@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from headstart import HeadstartError
+from headstart import HeadstartError, records
 
 ROOT = Path("results")
 _VERDICT = Path("comparison/verdict.json")
@@ -118,9 +118,11 @@ def trained_runs(experiment: Path) -> list[Run]:
     runs = []
     for path in sorted(experiment.glob("runs/*/*/*/*/run.json")):
         if path.with_name("model.safetensors").is_file():
-            made = json.loads(path.read_text())
-            grid = {key: made[key] for key in ("strategy", "fraction", "split", "seed")}
-            runs.append(Run(path.parent, **grid))
+            with records.reading(path):
+                made = json.loads(path.read_text())
+                strategy, fraction = str(made["strategy"]), float(made["fraction"])
+                grid = strategy, fraction, int(made["split"]), int(made["seed"])
+            runs.append(Run(path.parent, *grid))
     if not runs:
         raise HeadstartError(
             f"experiment {experiment.name!r} is not finished: it has no trained model; {_FINISH}"
@@ -129,14 +131,14 @@ def trained_runs(experiment: Path) -> list[Run]:
 
 
 def _leader(experiment: Path, runs: Sequence[Run]) -> str:
-    try:
-        return str(json.loads((experiment / _VERDICT).read_text())["leader"])
-    except FileNotFoundError:
+    if not (experiment / _VERDICT).exists():
         names = " or ".join(sorted({run.strategy for run in runs}))
         raise HeadstartError(
             f"experiment {experiment.name!r} is not finished: it has no verdict; {_FINISH}, "
             f"or choose a trained strategy: --strategy {names}"
-        ) from None
+        )
+    with records.reading(experiment / _VERDICT) as path:
+        return str(json.loads(path.read_text())["leader"])
 
 
 def _only(runs: Sequence[Run], key: str, value: Any) -> list[Run]:
@@ -149,6 +151,8 @@ def _only(runs: Sequence[Run], key: str, value: Any) -> list[Run]:
 
 def _on_val(run: Run) -> tuple[float, float]:
     """Accuracy and negative loss of the kept epoch, by which training itself chose the epoch."""
-    history = pd.read_csv(run.folder / "history.csv").set_index("epoch")
-    best = history.loc[json.loads((run.folder / "run.json").read_text())["best_epoch"]]
-    return float(best.val_accuracy), -float(best.val_loss)
+    with records.reading(run.folder / "run.json") as path:
+        epoch = int(json.loads(path.read_text())["best_epoch"])
+    with records.reading(run.folder / "history.csv") as path:
+        best: Any = pd.read_csv(path).set_index("epoch").loc[epoch]
+        return float(best["val_accuracy"]), -float(best["val_loss"])

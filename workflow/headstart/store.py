@@ -35,6 +35,7 @@ _LOCATIONS = {
     ("model_versions", "storage_location"),
     ("trace_tags", "value"),
 }
+_MOVE = "UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?"
 _COLUMNS = "SELECT tables.name, c.name FROM sqlite_master tables, pragma_table_info(tables.name) c"
 
 
@@ -174,7 +175,6 @@ def _rewrite(connection: sqlite3.Connection, old: str, new: str) -> None:
     """Replace the address `old` at the beginning of every location."""
     for table, column in _LOCATIONS.intersection(connection.execute(_COLUMNS)):
         connection.execute(
-            f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
-            f"WHERE substr({column}, 1, ?) = ?",
+            _MOVE.format(table=table, column=column),
             (new, len(old) + 1, len(old) + 1, f"{old}/"),
         )

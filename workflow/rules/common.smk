@@ -30,6 +30,12 @@ ORIGIN = lines.Origin(
 update_config(config, ORIGIN.overrides)
 
 try:
+    if set("{}") & set(str(WORKFLOW.resolve())):
+        raise HeadstartError(
+            f"{WORKFLOW.resolve()}: Snakemake takes braces in a path for wildcards; rename the folder"
+        )
+    for file in filter(os.path.isfile, ORIGIN.files):
+        loading.written(file)
     EXPERIMENT = loading.from_dict(config, ORIGIN)
     if workflow.is_main_process:
         from headstart import preflight, progress

@@ -32,11 +32,11 @@ def visible() -> list[tuple[str, str]]:
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if allowed is None:
         return [(str(index), uuid) for index, uuid in enumerate(uuids)]
-    tokens = [token.strip() for token in allowed.split(",") if token.strip()]
+    entries = [entry.strip() for entry in allowed.split(",") if entry.strip()]
     known = {str(index): uuid for index, uuid in enumerate(uuids)}
-    for token in tokens:
-        known.setdefault(token, next((uuid for uuid in uuids if uuid.startswith(token)), token))
-    return [(token, known[token]) for token in tokens if token != "-1"]
+    for entry in entries:
+        known.setdefault(entry, next((uuid for uuid in uuids if uuid.startswith(entry)), entry))
+    return [(entry, known[entry]) for entry in entries if entry != "-1"]
 
 
 def _uuids() -> list[str]:

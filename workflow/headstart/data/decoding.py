@@ -6,11 +6,12 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
-from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from headstart.data import names, signatures
 
@@ -58,12 +59,21 @@ def load(data: bytes) -> Image.Image:
     """The first frame, decoded and upright, in its own mode. Raises as `decode` does."""
     if name := signatures.unsupported(data):
         raise UnsupportedError(_way_out(name))
-    image = Image.open(io.BytesIO(data), formats=_formats())
+    image = opened(io.BytesIO(data))
     if image.format == "TIFF" and _is_raw(image):
         raise UnsupportedError(_way_out("RAW"))
     image.load()
     ImageOps.exif_transpose(image, in_place=True)
     return image
+
+
+def opened(file: str | Path | IO[bytes]) -> ImageFile.ImageFile:
+    """A picture of which but the header is read, of a format that starts no other program.
+
+    Raises:
+        Exception: whatever Pillow raises on broken data.
+    """
+    return Image.open(file, formats=_formats())
 
 
 def to_rgb(image: Image.Image, ranges: Ranges = _OWN) -> Image.Image:

@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
@@ -59,7 +60,7 @@ def read(
         HeadstartError: the file is missing or no such text, or a line does not fit the header.
     """
     path = root / table.file
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise HeadstartError(f"{key}.file: {table.file} is not in {root}")
     try:
         text, notes = _text(path.read_bytes(), table.file)

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import re
 import time
 from pathlib import Path
@@ -108,7 +109,7 @@ def local_file(address: str) -> Path | None:
         HeadstartError: there is no such file, or the address is of another kind.
     """
     if "://" not in address:
-        return _existing(Path(address).expanduser())
+        return _existing(Path(os.path.expanduser(address)))
     with contextlib.suppress(ValueError):  # which urlsplit raises
         parsed = urlsplit(address)
         if parsed.scheme in ("http", "https") and parsed.hostname:
@@ -122,8 +123,8 @@ def local_file(address: str) -> Path | None:
 
 
 def _existing(path: Path) -> Path:
-    if not path.is_file():
-        what = "is a folder, not an archive" if path.is_dir() else "does not exist"
+    if not os.path.isfile(path):
+        what = "is a folder, not an archive" if os.path.isdir(path) else "does not exist"
         raise HeadstartError(f"dataset.address: {path} {what}; give the path of an archive")
     return path
 

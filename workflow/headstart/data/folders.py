@@ -18,9 +18,6 @@ _SHOWN = 8
 class FolderError(HeadstartError):
     """A folder is not laid out as expected; the setting to mend is the caller's to name."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(names.one_line(text))
-
 
 @dataclass(frozen=True)
 class Tree:
@@ -39,7 +36,7 @@ class Tree:
             with os.scandir(folder) as entries:
                 kept = [entry for entry in entries if not names.is_junk(entry.name)]
         except OSError as error:
-            raise FolderError(f"{os.fspath(folder)} cannot be read ({error.strerror})") from None
+            raise _unreadable(folder, error) from None
         if self.patterns:
             kept = [entry for entry in kept if self._counts(entry)]
         return sorted(kept, key=lambda entry: entry.name)
@@ -91,7 +88,9 @@ class Tree:
         Raises:
             FolderError: no folder or more than one does; lists what was found.
         """
-        found = [folder for folder in self._below(self.root, set()) if (folder / name).is_file()]
+        found = [
+            folder for folder in self._below(self.root, set()) if os.path.isfile(folder / name)
+        ]
         if len(found) == 1:
             return found[0]
         if found:
@@ -149,5 +148,13 @@ def _is_file(entry: Entry) -> bool:
 
 
 def _identity(folder: Folder) -> tuple[int, int]:
-    stat = os.stat(folder)
+    try:
+        stat = os.stat(folder)
+    except OSError as error:
+        raise _unreadable(folder, error) from None
     return stat.st_dev, stat.st_ino
+
+
+def _unreadable(folder: Folder, error: OSError) -> FolderError:
+    path = names.short(os.fspath(folder))
+    return FolderError(f"{path} cannot be read ({error.strerror}); mend that, or move it away")

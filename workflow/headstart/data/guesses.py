@@ -32,7 +32,8 @@ class Guess:
 
 def is_table(path: Path) -> bool:
     """Whether a file may be a table of labels, by its ending."""
-    return path.suffix.lower() in _SEPARATORS and path.is_file() and not names.is_junk(path.name)
+    known = path.suffix.lower() in _SEPARATORS and not names.is_junk(path.name)
+    return known and os.path.isfile(path)
 
 
 def tables(root: Path) -> list[Path]:

@@ -43,7 +43,7 @@ def find(paths: pd.Series, root: Path, table: Table) -> tuple[pd.Series, list[st
     endings = _endings(lost.unique(), files, table)
     missing = lost[~lost.isin(list(endings))]
     if len(missing) == len(below) > 0:
-        first = names.one_line(str(root / below.iloc[0]))
+        first = root / below.iloc[0]
         raise HeadstartError(
             f"{_KEY}: {table.image!r} leads to no file, {first} is not there; correct the pattern"
         )

@@ -4,6 +4,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from headstart import one_line
+
 _PARTS = {
     "train": {"train", "training", "tr"},
     "val": {"val", "valid", "validation", "dev", "eval", "evaluation"},
@@ -25,7 +27,6 @@ _OF_A_PART = re.compile(r"(?:sets?|data|images?|imgs?)$")  # trainset, testimage
 _MASK_WORDS = "masks?|seg|segmentations?|labels?|gt|ground_?truths?|annotations?"
 _MASK = re.compile(rf"[ _.-]*(?:{_MASK_WORDS})[ _.-]*\d*$", re.I)
 _MASK_FOLDER = re.compile(rf"(?:.*[ _.-])?(?:{_MASK_WORDS})", re.I)
-_NOT_SHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _LONGEST = 120
 
 
@@ -105,19 +106,15 @@ def is_mask_folder(name: str) -> bool:
     return _MASK_FOLDER.fullmatch(name) is not None
 
 
-def one_line(text: str) -> str:
-    """Text without what would break a line or could not be written, as names of files may hold."""
-    return _NOT_SHOWN.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
 def some(names: Iterable[str], shown: int = 4) -> str:
     """The first few names in quotes, and how many more there are."""
-    quoted = [repr(_short(one_line(name))) for name in names]
+    quoted = [repr(short(one_line(name))) for name in names]
     more = f" and {len(quoted) - shown:,} more" if len(quoted) > shown else ""
     if more or len(quoted) < 2:
         return ", ".join(quoted[:shown]) + more
     return f"{', '.join(quoted[:-1])} and {quoted[-1]}"
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """A name, or the end of a very long one."""
     return name if len(name) <= _LONGEST else f"…{name[1 - _LONGEST :]}"

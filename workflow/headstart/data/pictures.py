@@ -24,7 +24,7 @@ def find(given: Sequence[str]) -> list[Path]:
         if not files:
             missing.append(f"{name} (a folder without images)" if os.path.isdir(name) else name)
     if missing:
-        raise HeadstartError(names.one_line(f"no such image: {', '.join(missing)}"))
+        raise HeadstartError(f"no such image: {', '.join(missing)}")
     return found
 
 

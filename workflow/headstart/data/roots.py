@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import os
 from pathlib import Path, PurePosixPath
 
 from filelock import FileLock
@@ -22,9 +23,9 @@ def local(dataset: Dataset) -> Path:
         assert dataset.package and dataset.table  # the schema requires both
         return _package_folder(dataset.package, dataset.table)
     assert dataset.path  # the schema requires it
-    root = Path(dataset.path).expanduser()
-    if not root.is_dir():
-        what = "is a file, not a folder" if root.is_file() else "does not exist"
+    root = Path(os.path.expanduser(dataset.path))
+    if not os.path.isdir(root):
+        what = "is a file, not a folder" if os.path.isfile(root) else "does not exist"
         wanted = "the folder of the images" if dataset.table else "a folder of class subfolders"
         raise HeadstartError(f"dataset.path: {root} {what}; give {wanted}")
     return root
@@ -45,7 +46,7 @@ def _package_folder(package: str, table: Table) -> Path:
         )
     roots = [Path(place, *inner) for place in places]
     for root in roots:
-        if (root / table.file).is_file():
+        if os.path.isfile(root / table.file):
             return root
     raise HeadstartError(
         f"dataset.table.file: {table.file} is not in the package, looked in {roots[0]}"
@@ -98,7 +99,7 @@ def unpacked(dataset: Dataset, folder: Path) -> Path:
 
 def _given(tree: Tree, folder: str) -> Path:
     root = tree.root / folder
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise FolderError(
             f"{folder!r} is no folder of the archive, which holds {tree.contents(tree.root)}"
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from headstart import HeadstartError
+from headstart import HeadstartError, one_line
 from headstart.data import downloads, groups, layout, names, notes, patterns, roots, tables
 from headstart.data.folders import FolderError, Tree
 from headstart.data.roots import check_address
@@ -124,8 +124,18 @@ def _survey(dataset: Dataset, root: Path, trains: bool) -> Survey:
     else:
         listing, lines = _from_folders(dataset, root, least)
     listing = listing.sort_values("id", ignore_index=True)
+    _require_one_line(listing)
     listing["group"] = _groups(dataset, listing)
-    return Survey(listing, [names.one_line(line) for line in (*lines, *notes.on(listing))])
+    return Survey(listing, [one_line(line) for line in (*lines, *notes.on(listing))])
+
+
+def _require_one_line(listing: pd.DataFrame) -> None:
+    """No path with what ends a line of a CSV file, even in quotes."""
+    if (odd := listing["path"].str.contains("\r")).any():
+        raise HeadstartError(
+            f"dataset.path: the name of {listing['path'][odd].iloc[0]!r} holds a carriage return; "
+            "rename it, or leave it out with dataset.exclude"
+        )
 
 
 def _groups(dataset: Dataset, listing: pd.DataFrame) -> pd.Series:
@@ -175,8 +185,9 @@ def _require_classes(listing: pd.DataFrame, where: str, least: int, hint: str = 
     if not len(labels):
         raise HeadstartError(f"{where}: lists no images")
     if len(labels) < least:
-        text = f"{where}: found only one class, {labels[0]!r}; give at least two{hint}"
-        raise HeadstartError(names.one_line(text))
+        raise HeadstartError(
+            f"{where}: found only one class, {labels[0]!r}; give at least two{hint}"
+        )
 
 
 # Folders

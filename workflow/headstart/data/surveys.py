@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from headstart.data import names
+from headstart import one_line
 
 _MOST_CLASSES = 20
 _EDGE_CLASSES = 5
@@ -35,11 +35,11 @@ class Survey:
             f"{len(self.table):,} files in {len(counts)} classes, "
             f"{counts.min():,} to {counts.max():,} a class",
         )
-        yield "classes", names.one_line(_classes(counts))
+        yield "classes", one_line(_classes(counts))
         for part in sorted(set(self.table["split"])):
             first = self.table.loc[self.table["split"] == part, "id"].head(_IDS)
             of = f"of {part}: " if part else ""
-            yield "first", names.one_line(of + ", ".join(first))
+            yield "first", one_line(of + ", ".join(first))
         for note in self.notes:
             yield "note", note
 

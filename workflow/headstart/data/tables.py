@@ -10,6 +10,7 @@ from headstart import HeadstartError
 from headstart.data import delimited, imagepaths, names
 from headstart.experiment.config import Part, Table, Threshold
 
+_MATCH = "\0"  # the name of no column, as no table may hold NUL
 _BOOLEANS = {
     "true": ("true", "yes", "on", "1"),
     "false": ("false", "no", "off", "0"),
@@ -68,7 +69,7 @@ def _filled(rows: pd.DataFrame, table: Table) -> pd.Series:
 def _labels(rows: pd.DataFrame, ids: pd.Series, table: Table) -> pd.Series:
     labels = rows[table.label].str.normalize("NFC")
     if (empty := labels == "").any():
-        first = names.one_line(ids[empty].iloc[0])
+        first = ids[empty].iloc[0]
         raise HeadstartError(
             f"dataset.table.label: {first} has no {table.label!r} in {table.file}; "
             "fill it in or remove the row"
@@ -100,8 +101,8 @@ def _join(rows: pd.DataFrame, other: pd.DataFrame, file: str, key: str) -> pd.Da
     if len(repeated):
         cells = ", ".join(repeated[shared].iloc[0])
         raise HeadstartError(f"{key}: {file} has {cells} twice in {on}; keep one row")
-    merged = rows.merge(other, "left", on=shared, indicator="headstart_merge")
-    unmatched = merged[merged.pop("headstart_merge") == "left_only"]
+    merged = rows.merge(other, "left", on=shared, indicator=_MATCH)
+    unmatched = merged[merged.pop(_MATCH) == "left_only"]
     if len(unmatched):
         cells = ", ".join(unmatched[shared].iloc[0])
         raise HeadstartError(
@@ -120,7 +121,7 @@ def _require_columns(rows: pd.DataFrame, wanted: list[str], key: str, table: Tab
 
 
 def _listed(rows: pd.DataFrame) -> str:
-    return names.one_line(", ".join(rows.columns))
+    return ", ".join(rows.columns)
 
 
 def _two_classes(labels: pd.Series, threshold: Threshold) -> pd.Series:

@@ -31,6 +31,7 @@ def _mistakes(experiment: Experiment) -> Iterator[str]:
         for index, phase in enumerate(strategy.phases):
             yield from _phase(phase, experiment.image.size, f"{key}.phases[{index}]")
         yield from _augmentation(strategy, experiment, key)
+        yield from _padding(strategy, experiment, key)
     yield from _derived(experiment)
 
 
@@ -136,6 +137,20 @@ def _augmentation(strategy: Strategy, experiment: Experiment, key: str) -> Itera
             "the head uses features made under the experiment's; leave it out"
         )
     yield from _bounds(strategy.augmentation, f"{key}.augmentation")
+
+
+def _padding(strategy: Strategy, experiment: Experiment, key: str) -> Iterator[str]:
+    """Padding mirrors the picture, which has but so many pixels, the fewest in a first epoch."""
+    sizes = [size for phase in strategy.phases if (size := phase.start_size)]
+    smallest = min([*sizes, *filter(None, [experiment.image.size])], default=None)
+    key = "" if strategy.augmentation == experiment.augmentation else f"{key}."
+    for index, transform in enumerate(strategy.augmentation):
+        padding = dict(transform.parameters).get("padding", 0)
+        if smallest and padding >= smallest:
+            yield (
+                f"{key}augmentation[{index}].padding is {padding}, but must be less than the side "
+                f"of the images, {smallest}"
+            )
 
 
 def _bounds(augmentation: tuple[Transform, ...], key: str) -> Iterator[str]:

@@ -6,11 +6,13 @@ from typing import Any
 
 import yaml
 
-from headstart.experiment import checks, config, recipes, schema
+from headstart.experiment import checks, config, documents, recipes, schema
 from headstart.experiment.lines import Origin, shown
 from headstart.experiment.schema import ConfigError, with_defaults
 
 _UNKNOWN = Origin()
+_TEMPLATE = "__use_yte__"
+_LARGEST = 1 << 20  # bytes of an experiment file
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> config.Experiment:
@@ -33,8 +35,21 @@ def read(path: str | Path, overrides: Sequence[str] = ()) -> tuple[dict[str, Any
         ConfigError: the file is missing or is not YAML, or an override is not "key=value".
     """
     over = schema.parse_overrides(overrides)
+    return schema.merged(written(path), over), Origin((path,), over)
+
+
+def written(path: str | Path) -> dict[str, Any]:
+    """The settings as they stand in an experiment file.
+
+    Raises:
+        ConfigError: the file is missing, too large or not YAML, or has a key twice.
+    """
     try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        with Path(path).open("rb") as file:
+            data = file.read(_LARGEST + 1)
+        if len(data) > _LARGEST:
+            raise ConfigError(f"{shown(path)}: has more than 1 MiB; give an experiment file")
+        raw = documents.parse(data.decode("utf-8"))
     except OSError as error:
         raise ConfigError(
             f"{shown(path)}: cannot be read ({error.strerror}); give an experiment file"
@@ -45,7 +60,12 @@ def read(path: str | Path, overrides: Sequence[str] = ()) -> tuple[dict[str, Any
         raise ConfigError(_no_yaml(shown(path), error)) from None
     if not isinstance(raw, dict):
         raise ConfigError(f"{shown(path)}: holds no settings; see config/README.md")
-    return schema.merged(raw, over), Origin((path,), over)
+    if _TEMPLATE in raw:
+        raise ConfigError(
+            f"{shown(path)}: has {_TEMPLATE}, with which Snakemake runs Python from the file; "
+            "write the values out"
+        )
+    return raw
 
 
 def _no_yaml(file: str, error: yaml.YAMLError) -> str:

@@ -47,7 +47,7 @@ def expanded(raw: dict[str, Any], origin: Origin) -> dict[str, Any]:
 
 
 def _recipe(key: str, name: Any, origin: Origin) -> dict[str, Any]:
-    if name not in built_in():
+    if not isinstance(name, str) or name not in built_in():
         known = ", ".join(built_in())
         raise ConfigError(
             origin.located(

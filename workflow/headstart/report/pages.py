@@ -180,7 +180,7 @@ def embed(path: Path) -> dict[str, Any]:
     WebP at quality 80, at most 1600 pixels wide.
     """
     try:
-        with Image.open(path) as opened:
+        with Image.open(path, formats=["PNG"]) as opened:
             picture = opened.convert("RGB")
     except OSError as error:
         raise HeadstartError(f"{path}: not a readable figure ({error}); make it again") from error

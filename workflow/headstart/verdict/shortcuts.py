@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.tree import DecisionTreeClassifier
 
+from headstart.data import decoding
 from headstart.verdict.statistics import wilson
 
 _MOST_TRAINED = 20_000
@@ -37,7 +37,7 @@ def around(path: str, pixels: np.ndarray) -> dict[str, float | str]:
     Args:
         pixels: the decoded picture, uint8 (h, w, 3), perhaps scaled down.
     """
-    with Image.open(path) as image:
+    with decoding.opened(path) as image:
         width, height = image.size
         exif = image.getexif()
         kind, mode = image.format or "", image.mode
