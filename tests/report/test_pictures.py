@@ -17,7 +17,7 @@ from headstart.report import examples, pictures
 def album(tmp_path: Path) -> pictures.Album:
     """A grey image, twice as wide as high, of which models see half the height at the centre."""
     (tmp_path / "images.bin").write_bytes(np.full((60, 120, 3), 128, np.uint8).tobytes())
-    (tmp_path / "index.csv").write_text("id,offset,height,width\nwide,0,60,120\n")
+    (tmp_path / "index.csv").write_text("id,offset,height,width,sha256\nwide,0,60,120,0\n")
     return pictures.Album(ImageCache.open(tmp_path / "images.bin", tmp_path / "index.csv"), 0.5)
 
 

@@ -109,11 +109,11 @@ def _log_training(log: tracking.RunLog, folder: Path, record: Path) -> None:
     table = folder / f"splits/{name.split}/train_val.csv"
     frame = inputs.of_run(pd.read_csv(table, dtype=str, keep_default_na=False), name)
     log.dataset(frame, name.experiment, str(table))
-    path, image = record.with_name("model.safetensors"), run["settings"]["backbone"]["image"]
+    path = record.with_name("model.safetensors")
     if path.exists():
         classes = json.loads((folder / "classes.json").read_text())
         model = prediction.load_model(run, len(classes), path)
-        log.model(model, _example(folder, frame, image))
+        log.model(model, _example(folder, frame, run["settings"]["backbone"]["image"]))
 
 
 def _example(folder: Path, frame: pd.DataFrame, image: dict[str, Any]) -> np.ndarray:

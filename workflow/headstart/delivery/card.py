@@ -51,7 +51,7 @@ def text(subject: Subject, difference: float, compared: int) -> str:
     Args:
         difference: the largest of a probability from torch's, on `compared` test images.
     """
-    environment = jinja2.Environment(
+    environment = jinja2.Environment(  # nosec B701
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

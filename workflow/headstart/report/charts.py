@@ -265,4 +265,4 @@ def _tag(kind: str, *content: Any, cls: str = "", **attributes: Any) -> Markup:
         if value is not None
     )
     inner = Markup("").join(escape(part) for part in content)
-    return Markup(f"<{kind}{written}>{inner}</{kind}>")
+    return Markup(f"<{kind}{written}>{inner}</{kind}>")  # nosec B704

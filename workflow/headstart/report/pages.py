@@ -138,7 +138,7 @@ def _examples(study: Study, album: Album) -> dict[str, Any]:
 
 @functools.cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
+    environment = jinja2.Environment(  # nosec B701
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=lambda name: name is None or name.endswith(".html.j2"),
         undefined=jinja2.StrictUndefined,
