@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from headstart import provenance
 from headstart.data.cache import ImageCache
 from headstart.report.study import Study
 from headstart.verdict import comparison, evaluation, mistakes, reading, tables
@@ -58,7 +59,7 @@ def write_run(folder: Path, place: dict[str, Any], test: list[str], classes: lis
     epochs = np.arange(1, 4)
     curve = {"epoch": epochs, "val_accuracy": 1 - 0.5 / epochs}
     pd.DataFrame(curve).to_csv(folder / "history.csv", index=False)
-    made_by = {**place, **dict.fromkeys(tables.DEVICE_SECONDS, 7.0), "feature_seconds": 0.0}
+    made_by = {**place, **dict.fromkeys(provenance.DEVICE_SECONDS, 7.0), "feature_seconds": 0.0}
     made_by |= {"n_train": 90, "n_val": 20, "trials": 2, "epochs": 3, "best_epoch": 3}
     made_by |= {"train_seconds": 9.0, "images_per_second": 70.0, "peak_memory_bytes": 2e9}
     made_by |= {"trainable_parameters": 10, "device": "a CPU", "mlflow_run_id": "run-id-7"}
