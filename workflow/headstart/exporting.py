@@ -40,6 +40,6 @@ def run(options: argparse.Namespace) -> int:
     print(f"wrote       {output}: {files} (opset {graph.OPSET})")
     if options.register:
         made = json.loads((chosen.folder / "run.json").read_text())
-        store = options.experiment.resolve().parent / "mlflow"
-        print(f"registered  {registration.register(output, made, options.register, store)}")
+        folder = options.experiment.resolve().parent / "mlflow"
+        print(f"registered  {registration.register(output, made, options.register, folder)}")
     return 0

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart import HeadstartError, tracking
+from headstart import HeadstartError, store, tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 _LONGEST = 5000  # characters of a description that servers take
 
 
-def register(package: Path, run: dict[str, Any], name: str, store: Path) -> str:
+def register(package: Path, run: dict[str, Any], name: str, folder: Path) -> str:
     """Log an exported model to its MLflow run and make it a version of the registered model.
 
     Args:
         package: folder of the export.
         run: the content of run.json.
         name: of the registered model, which is made unless it is there.
-        store: folder of the MLflow store, unless MLFLOW_TRACKING_URI names another.
+        folder: of the MLflow store, unless MLFLOW_TRACKING_URI names another.
 
     Returns:
         The address of the version, models:/NAME/VERSION.
@@ -32,10 +32,14 @@ def register(package: Path, run: dict[str, Any], name: str, store: Path) -> str:
     import onnx
     from mlflow.exceptions import MlflowException
 
-    address = tracking.uri(store)
+    address = tracking.uri(folder)
     if address.startswith("sqlite:///") and not Path(address.removeprefix("sqlite:///")).is_file():
         raise HeadstartError(f"{address} does not exist, so that --register has nowhere to go")
-    log = tracking.RunLog.open({"uri": address}, run["mlflow_run_id"])
+    experiment = store.client(address).get_experiment_by_name(run["experiment"])
+    if experiment is None:
+        raise HeadstartError(f"{address} lacks the experiment {run['experiment']}; {store.ADVICE}")
+    known = {"uri": address, "experiment_id": experiment.experiment_id}
+    log = tracking.RunLog.open(known, run["mlflow_run_id"])
     model = onnx.load(package / "model.onnx")
     try:
         _require_name(log.client, name)
