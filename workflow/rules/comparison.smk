@@ -70,8 +70,8 @@ rule compare:
         "../../envs/headstart.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         metric=EXPERIMENT.verdict.metric,
         margin=EXPERIMENT.verdict.margin,
@@ -136,8 +136,8 @@ rule report:
         "../../envs/headstart.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         experiment=experiments.plain(EXPERIMENT),
     message:
