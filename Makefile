@@ -1,8 +1,8 @@
-# run: the default experiment; test, lint, bench: the project's own checks; clean: forget all.
+# run: the default experiment; test, test-slurm, lint, bench: the project's checks; clean: forget all.
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := run
-.PHONY: run test lint bench lock clean environment
+.PHONY: run test test-slurm lint bench lock clean environment
 
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 CORES ?= all
@@ -17,6 +17,10 @@ run: environment
 
 test: environment
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+# On a Slurm cluster that it starts on this machine: as root on Debian, which gets slurm-wlm and munge.
+test-slurm: environment
+	$(BIN)/python -m pytest -m slurm tests/slurm $(ARGS)
 
 lint: environment
 	$(BIN)/ruff check .

@@ -76,10 +76,17 @@ def test_jobs_take_the_threads_of_the_process_that_planned_them(monkeypatch):
     assert requests.shared_threads(64, 1) == 2
 
 
-@pytest.mark.parametrize(("gres", "there"), [("gpu:a100:4", True), ("(null)", False)])
-def test_slurm_is_asked_whether_it_has_gpus(tmp_path: Path, monkeypatch, gres, there):
+@pytest.mark.parametrize(
+    ("answer", "nodes"),
+    [
+        ("4 (null)\n32 gpu:a100:4", requests.Nodes(32, True)),
+        ("4 (null)", requests.Nodes(4, False)),
+        ("", requests.Nodes(None, True)),
+    ],
+)
+def test_slurm_is_asked_what_its_nodes_have(tmp_path: Path, monkeypatch, answer, nodes):
     sinfo = tmp_path / "sinfo"
-    sinfo.write_text(f"#!/bin/sh\necho '{gres}'\n")
+    sinfo.write_text(f"#!/bin/sh\ncat <<'END'\n{answer}\nEND\n")
     sinfo.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    assert requests.slurm_has_gpus() is there
+    assert requests.slurm_nodes() == nodes

@@ -12,12 +12,14 @@ GPU_LIMIT = (
     if "gpu" in workflow.global_resources
     else None
 )
-CORES = None if workflow.non_local_exec else workflow.resource_settings.cores
-THREADS = requests.shared_threads(CORES, GPU_LIMIT)
-# Inner processes are told by the limit that their job gives them.
-GPU = int(
-    not (workflow.is_main_process and workflow.non_local_exec)
-    or requests.slurm_has_gpus()
+# What inner processes lack here, they are told by their job's limits and by the environment.
+SUBMITS = workflow.is_main_process and workflow.non_local_exec
+NODES = requests.slurm_nodes() if SUBMITS else requests.Nodes()
+GPU = int(NODES.gpus)
+THREADS = (
+    requests.shared_threads(NODES.cpus, 1)
+    if workflow.non_local_exec
+    else requests.shared_threads(workflow.resource_settings.cores, GPU_LIMIT)
 )
 
 

@@ -84,7 +84,7 @@ def threads(cores: int | None, gpus: int | None) -> int:
     the other on all.
 
     Args:
-        cores: that this machine may use; None where a cluster's jobs get what they ask for.
+        cores: that this machine may use, or that a job can get; None where that is not known.
         gpus: in use at once; None or 0 for none.
     """
     if cores is None:
@@ -92,19 +92,25 @@ def threads(cores: int | None, gpus: int | None) -> int:
     return max(1, min(THREADS_PER_GPU, cores // (gpus or 2)))
 
 
-def slurm_has_gpus() -> bool:
-    """Whether any node of the Slurm cluster has a GPU; yes where Slurm does not answer."""
+@dataclass(frozen=True)
+class Nodes:
+    """What the nodes of a cluster have: CPUs of the largest, and whether any has a GPU."""
+
+    cpus: int | None = None
+    gpus: bool = True
+
+
+def slurm_nodes() -> Nodes:
+    """The nodes that Slurm lists; where it does not answer, ones that nothing is known of."""
+    command = ["sinfo", "--Node", "--noheader", "--format=%c %G"]
     try:
-        nodes = subprocess.run(
-            ["sinfo", "--noheader", "--format=%G"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     except (OSError, subprocess.SubprocessError):
-        return True
-    return "gpu" in nodes.stdout
+        return Nodes()
+    rows = [line.split() for line in answer.stdout.splitlines()]
+    if not rows:
+        return Nodes()
+    return Nodes(max(int(cpus) for cpus, _ in rows), any("gpu" in gres for _, gres in rows))
 
 
 def shared_threads(cores: int | None, gpus: int | None) -> int:
