@@ -107,7 +107,7 @@ def slurm_nodes() -> Nodes:
         answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     except (OSError, subprocess.SubprocessError):
         return Nodes()
-    rows = [line.split() for line in answer.stdout.splitlines()]
+    rows = [line.split() for line in answer.stdout.splitlines() if line]
     if not rows:
         return Nodes()
     return Nodes(max(int(cpus) for cpus, _ in rows), any("gpu" in gres for _, gres in rows))
