@@ -20,7 +20,9 @@ def code(script):
         new = imported_modules(pending.pop()) - found
         found |= new
         pending += new
-    digests = [f"{digest(path)}  {path.relative_to(WORKFLOW)}\n" for path in sorted(found)]
+    digests = [
+        f"{digest(path)}  {path.relative_to(WORKFLOW)}\n" for path in sorted(found)
+    ]
     return written(CODE / f"{script}.txt", "".join(digests))
 
 
