@@ -70,12 +70,12 @@ class Watched:
         return sorted(found, key=lambda job: int(job["JobId"]))
 
 
-def snakemake(project: Path, *arguments: str) -> subprocess.Popen:
+def snakemake(project: Path, *arguments: str, **environment: str) -> subprocess.Popen:
     log = (project / "snakemake.txt").open("w")
     return subprocess.Popen(
         [sys.executable, "-m", "snakemake", "--configfile", "experiment.yaml", *arguments],
         cwd=project,
-        env=os.environ | ENVIRONMENT,
+        env=os.environ | ENVIRONMENT | environment,
         stdout=log,
         stderr=subprocess.STDOUT,
     )
@@ -200,3 +200,26 @@ def test_in_one_allocation_snakemake_divides_the_gpus_itself(study: Watched) -> 
     ]
     leased = [re.search("leased GPU (.*)", log.read_text()) for log in logs]
     assert sorted(match[1] for match in leased if match) == ["0", "1"]
+
+
+def test_a_cluster_without_gpus_is_asked_for_none(study: Watched, tmp_path: Path) -> None:
+    sinfo = tmp_path / "sinfo"
+    sinfo.write_text("#!/bin/sh\necho '16 (null)'\n")
+    sinfo.chmod(0o755)
+    last = max(int(job["JobId"]) for job in slurm.jobs())
+    running = snakemake(
+        study.project,
+        *("--profile", "profiles/slurm", "--force", str(FULL / "model.safetensors")),
+        PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+    )
+    try:
+        new: list[dict[str, str]] = []
+        while not new and running.poll() is None:
+            time.sleep(0.5)
+            new = [job for job in slurm.jobs() if int(job["JobId"]) > last]
+        assert new, (study.project / "snakemake.txt").read_text()
+        assert new[0]["Comment"].startswith("rule_train_from_images")
+        assert "TresPerJob" not in new[0]
+    finally:
+        running.kill()
+        running.wait()
