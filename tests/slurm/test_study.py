@@ -182,12 +182,12 @@ def test_in_one_allocation_snakemake_divides_the_gpus_itself(study: Watched) -> 
     config["seeds"] = [0, 1]
     write_config(project, config)
     models = [FULL.with_name(f"seed-{seed}") / "model.safetensors" for seed in (0, 1)]
-    inner = (
-        f"{sys.executable} -m snakemake --cores 2 --resources gpu=2 --configfile experiment.yaml"
-    )
+    targets = " ".join(map(str, models))  # before --configfile, which takes several
+    inner = f"{sys.executable} -m snakemake {targets} --cores 2 --resources gpu=2"
+    inner += " --configfile experiment.yaml"
     command = ["sbatch", "--wait", "--nodes=1", "--gpus=2", "--cpus-per-task=2", "--mem=8000"]
     done = subprocess.run(
-        [*command, "--output=one.txt", "--wrap", " ".join([inner, *map(str, models)])],
+        [*command, "--output=one.txt", "--wrap", inner],
         cwd=project,
         env=os.environ | ENVIRONMENT,
         timeout=SECONDS,

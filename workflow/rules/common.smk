@@ -24,6 +24,8 @@ os.environ.update(
 )
 
 TRACKING = Path("results/mlflow")
+# The executor is chosen later, but a limit of nodes (--jobs) is only there for one that submits.
+SUBMITS = workflow.is_main_process and workflow.resource_settings.nodes is not None
 ORIGIN = lines.Origin(
     tuple(workflow.overwrite_configfiles) or ("config/config.yaml",),
     schema.typed(dict(workflow.config_settings.config)),
@@ -36,7 +38,7 @@ try:
         from headstart import preflight, progress
 
         preflight.check(EXPERIMENT, ORIGIN)
-        if workflow.non_local_exec:
+        if SUBMITS:
             store.share(tracking.uri(TRACKING))
         logger.addHandler(progress.StudyProgress(logger.info))
 except HeadstartError as error:

@@ -13,12 +13,11 @@ GPU_LIMIT = (
     else None
 )
 # What inner processes lack here, they are told by their job's limits and by the environment.
-SUBMITS = workflow.is_main_process and workflow.non_local_exec
 NODES = requests.slurm_nodes() if SUBMITS else requests.Nodes()
 GPU = int(NODES.gpus)
 THREADS = (
     requests.shared_threads(NODES.cpus, 1)
-    if workflow.non_local_exec
+    if SUBMITS
     else requests.shared_threads(workflow.resource_settings.cores, GPU_LIMIT)
 )
 
