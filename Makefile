@@ -1,8 +1,9 @@
-# run: the default experiment; test, test-faults, lint, bench: the project's own checks; clean: forget all.
+# run: the default experiment; test, test-faults, test-slurm, lint, bench: the project's own checks;
+# clean: forget all.
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := run
-.PHONY: run test test-faults lint bench lock clean environment
+.PHONY: run test test-faults test-slurm lint bench lock clean environment
 
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 CORES ?= all
@@ -21,6 +22,10 @@ test: environment
 # What takes long: many more random inputs, studies that are killed or in odd surroundings.
 test-faults: environment
 	$(BIN)/python -m pytest -n 2 -m "faults or fuzz" --hypothesis-profile=faults $(ARGS)
+
+# On a Slurm cluster that it starts on this machine: as root on Debian, which gets slurm-wlm and munge.
+test-slurm: environment
+	$(BIN)/python -m pytest -m slurm tests/slurm $(ARGS)
 
 lint: environment
 	$(BIN)/ruff check .

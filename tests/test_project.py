@@ -33,6 +33,19 @@ def test_the_conda_environment_has_the_lock_s_pins() -> None:
     assert (ROOT / "envs/headstart.yaml").read_text() == expected
 
 
+def test_the_container_has_the_lock_and_nothing_else() -> None:
+    recipe = (ROOT / "envs/Containerfile").read_text().replace("\\\n", " ")
+    steps = [line.split() for line in recipe.splitlines() if line and not line.startswith("#")]
+    assert [step[0] for step in steps] == ["FROM", "COPY", "RUN", "ENV"]
+    (base, copied, run, _) = steps
+    python = re.search("python=(.*)", (ROOT / "envs/headstart.yaml").read_text())
+    assert python and base[1].startswith(f"python:{python[1]}-")
+    assert copied[1] == "requirements.lock"
+    assert run.count("install") == 1 and "--require-hashes" in run
+    installed = [word for word in run[run.index("install") + 1 :] if not word.startswith("--")]
+    assert installed == ["/opt/headstart/requirements.lock"]
+
+
 def test_the_lock_has_hashes_and_no_address() -> None:
     lock = (ROOT / "requirements.lock").read_text()
     pins = re.findall(r"^[A-Za-z0-9._-]+==", lock, re.MULTILINE)

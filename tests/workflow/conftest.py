@@ -13,7 +13,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = tmp_path_factory.mktemp("project")
     check_out(project)
     write_config(project, CONFIG)
-    done = snakemake(project, "--resources", "gpu=2", CUDA_VISIBLE_DEVICES="0,1")
+    devices = {"CUDA_VISIBLE_DEVICES": "0,1", "HEADSTART_PRETENDED_GPUS": "1"}
+    done = snakemake(project, "--resources", "gpu=2", **devices)
     assert done.returncode == 0, done.stderr
     (project / "terminal.txt").write_text(done.stderr)
     return project

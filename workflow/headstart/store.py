@@ -1,6 +1,7 @@
 """The store behind MLflow: made once, reached, and followed where its folder goes."""
 
 import contextlib
+import fcntl
 import logging
 import os
 import sqlite3
@@ -25,6 +26,7 @@ ADVICE = "make it again from the results: headstart index"
 
 _ANSWER = 10  # seconds in which a server has to
 _SCHEME = "sqlite:///"
+_JOURNAL = "HEADSTART_SQLITE_JOURNAL"  # jobs inherit it
 _ARTIFACTS = "artifacts"
 # Where MLflow keeps absolute locations; not every version has all of these columns.
 _LOCATIONS = {
@@ -50,14 +52,45 @@ def lock(folder: Path) -> FileLock:
 
 
 def make(uri: str) -> None:
-    """Make the tables, unless they are there; several may then read while one writes."""
+    """Make the tables, unless they are there; one host's jobs may then read while one writes."""
     from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
 
     path = Path(uri.removeprefix(_SCHEME))
     if not path.exists():
         _initialize_tables(create_sqlalchemy_engine(uri))
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA journal_mode=wal")
+    _set_journal(path, os.environ.get(_JOURNAL, "wal"))
+
+
+def _set_journal(path: Path, mode: str) -> None:
+    with closing(sqlite3.connect(path, timeout=60)) as connection:
+        connection.execute(f"PRAGMA journal_mode={mode}")
+
+
+def share(uri: str) -> None:
+    """Ready the store for jobs on several hosts, of which SQLite then lets one at a time in.
+
+    Its write-ahead log would need memory that all of them share. A server needs nothing.
+
+    Raises:
+        HeadstartError: the file system does not lock files.
+    """
+    if not uri.startswith(_SCHEME):
+        return
+    path = Path(uri.removeprefix(_SCHEME))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with (path.parent / ".locks").open("w") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX)
+    except OSError as error:
+        raise HeadstartError(
+            f"jobs on several hosts cannot share {path}, whose file system locks no files "
+            f"({error.strerror}): start `mlflow server --host 0.0.0.0 --backend-store-uri "
+            f"sqlite:////var/tmp/mlflow.db --artifacts-destination {path.parent}/artifacts` where "
+            "the nodes reach it, and give its address as MLFLOW_TRACKING_URI=http://HOST:5000"
+        ) from None
+    os.environ[_JOURNAL] = "delete"
+    if path.exists():
+        _set_journal(path, "delete")
 
 
 def make_artifacts(folder: Path, experiment: str) -> str:

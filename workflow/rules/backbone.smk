@@ -15,8 +15,8 @@ rule backbone:
         "../../envs/headstart.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         backbone=experiments.plain(EXPERIMENT.backbone),
         image=experiments.plain(EXPERIMENT.image),

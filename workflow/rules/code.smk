@@ -1,20 +1,41 @@
-"""The library modules behind a script, as inputs of its rule."""
+"""The library modules behind a script, as an input of its rule."""
 
 import ast
 import functools
+import hashlib
+
+CODE = Path("results/.code")
 
 
+@functools.cache
 def code(script):
-    """The library modules that a script imports, directly or not: an edit reruns its rule.
+    """A file with the digests of the library modules that a script imports, directly or not.
 
-    Each __init__.py is left out: it holds no code, or the version, which changes no result.
+    It is written where they have changed, so an edit reruns the rule. One file for all of them, since
+    some fifty inputs a job would be most of the memory of a large study's plan. Each
+    __init__.py is left out: it holds no code, or the version, which changes no result.
     """
     pending, found = [WORKFLOW / "scripts" / f"{script}.py"], set()
     while pending:
         new = imported_modules(pending.pop()) - found
         found |= new
         pending += new
-    return sorted(str(path) for path in found)
+    digests = [
+        f"{digest(path)}  {path.relative_to(WORKFLOW)}\n" for path in sorted(found)
+    ]
+    return written(CODE / f"{script}.txt", "".join(digests))
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def written(path, text):
+    """The path, once the file has this text; jobs of a run only read it."""
+    if workflow.is_main_process and not (path.exists() and path.read_text() == text):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return str(path)
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from snakemake.utils import update_config
 
 WORKFLOW = Path(os.path.relpath(Path(os.fspath(workflow.current_basedir)).parent))
 sys.path.insert(0, str(WORKFLOW.resolve()))
-from headstart import HeadstartError, tracking  # noqa: E402
+from headstart import HeadstartError, store, tracking  # noqa: E402
 from headstart.compute import devices  # noqa: E402
 from headstart.experiment import config as experiments  # noqa: E402
 from headstart.experiment import lines, loading, schema, tuning  # noqa: E402
@@ -23,6 +23,9 @@ os.environ.update(
     GLIBC_TUNABLES=os.getenv("GLIBC_TUNABLES", devices.GLIBC_TUNABLES),
 )
 
+TRACKING = Path("results/mlflow")
+# The executor is chosen later, but a limit of nodes (--jobs) is only there for one that submits.
+SUBMITS = workflow.is_main_process and workflow.resource_settings.nodes is not None
 ORIGIN = lines.Origin(
     tuple(workflow.overwrite_configfiles) or ("config/config.yaml",),
     schema.typed(dict(workflow.config_settings.config)),
@@ -41,12 +44,13 @@ try:
         from headstart import preflight, progress
 
         preflight.check(EXPERIMENT, ORIGIN)
+        if SUBMITS:
+            store.share(tracking.uri(TRACKING))
         logger.addHandler(progress.StudyProgress(logger.info))
 except HeadstartError as error:
     sys.exit(f"error: {error}")
 
 RESULTS = f"results/{EXPERIMENT.experiment}"
-TRACKING = Path("results/mlflow")
 RUN = f"{RESULTS}/runs/{{strategy}}/fraction-{{fraction}}/split-{{split}}/seed-{{seed}}"
 JOB = "{strategy}_fraction-{fraction}_split-{split}_seed-{seed}"
 TUNING = f"{RESULTS}/tuning/{{strategy}}/fraction-{{fraction}}/split-{{split}}"

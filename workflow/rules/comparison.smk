@@ -76,8 +76,8 @@ rule compare:
         "../../envs/headstart.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         metric=EXPERIMENT.verdict.metric,
         margin=EXPERIMENT.verdict.margin,

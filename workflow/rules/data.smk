@@ -16,8 +16,8 @@ rule fetch:
         "../../envs/headstart.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=growing(1000),
+        runtime=growing(60),
     params:
         dataset=experiments.plain(EXPERIMENT.dataset),
         downloads="results/downloads",
@@ -44,8 +44,8 @@ rule manifest:
         "../../envs/headstart.yaml"
     threads: 2
     resources:
-        mem_mb=2000,
-        runtime=120,
+        mem_mb=growing(2000),
+        runtime=listed_minutes,
     message:
         "Opening every image once"
     script:
@@ -68,8 +68,8 @@ rule split:
         "../../envs/headstart.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         split=split_settings,
     message:
@@ -97,8 +97,8 @@ rule freeze:
         "../../envs/headstart.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     message:
         "Writing down who is in train, val and test"
     script:
@@ -121,8 +121,8 @@ rule cache:
         "../../envs/headstart.yaml"
     threads: 2
     resources:
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=growing(2000),
+        runtime=listed_minutes,
     message:
         "Decoding every image once"
     script:

@@ -28,9 +28,9 @@ rule mix:
         "../../envs/headstart.yaml"
     threads: 1
     resources:
-        gpu=1,
-        mem_mb=4000,
-        runtime=60,
+        gpu=GPU,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         experiment=EXPERIMENT.experiment,
     message:
@@ -65,8 +65,8 @@ rule ensemble:
         "../../envs/headstart.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         experiment=EXPERIMENT.experiment,
     message:

@@ -21,9 +21,9 @@ rule test_features:
         "../../envs/headstart.yaml"
     threads: 2
     resources:
-        gpu=1,
-        mem_mb=4000,
-        runtime=60,
+        gpu=GPU,
+        mem_mb=pass_memory,
+        runtime=pass_minutes,
     params:
         flips=experiments.plain(EXPERIMENT.evaluation.flips),
         precision=EXPERIMENT.training.precision,
@@ -84,9 +84,9 @@ rule evaluate:
         "../../envs/headstart.yaml"
     threads: 1
     resources:
-        gpu=1,
-        mem_mb=4000,
-        runtime=60,
+        gpu=GPU,
+        mem_mb=pass_memory,
+        runtime=pass_minutes,
     params:
         flips=experiments.plain(EXPERIMENT.evaluation.flips),
     message:

@@ -20,9 +20,9 @@ rule features:
         "../../envs/headstart.yaml"
     threads: 2
     resources:
-        gpu=1,
-        mem_mb=4000,
-        runtime=240,
+        gpu=GPU,
+        mem_mb=pass_memory,
+        runtime=pass_minutes,
     params:
         augmentation=feature_augmentation(),
         precision=EXPERIMENT.training.precision,
@@ -50,9 +50,9 @@ rule stages:
         "../../envs/headstart.yaml"
     threads: 2
     resources:
-        gpu=1,
-        mem_mb=4000,
-        runtime=240,
+        gpu=GPU,
+        mem_mb=pass_memory,
+        runtime=pass_minutes,
     params:
         precision=EXPERIMENT.training.precision,
     message:
@@ -81,9 +81,9 @@ rule prefix:
         "../../envs/headstart.yaml"
     threads: 2
     resources:
-        gpu=1,
-        mem_mb=4000,
-        runtime=240,
+        gpu=GPU,
+        mem_mb=pass_memory,
+        runtime=pass_minutes,
     params:
         precision=EXPERIMENT.training.precision,
     message:

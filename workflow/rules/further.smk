@@ -37,8 +37,8 @@ rule admit:
         "../../envs/headstart.yaml"
     threads: 2
     resources:
-        mem_mb=2000,
-        runtime=120,
+        mem_mb=growing(2000),
+        runtime=listed_minutes,
     params:
         metric=EXPERIMENT.verdict.metric,
     message:
@@ -86,9 +86,9 @@ rule evaluate_further:
         "../../envs/headstart.yaml"
     threads: 1
     resources:
-        gpu=1,
-        mem_mb=4000,
-        runtime=60,
+        gpu=GPU,
+        mem_mb=pass_memory,
+        runtime=pass_minutes,
     message:
         "Testing {wildcards.strategy} on {wildcards.test}: fraction {wildcards.fraction}, split {wildcards.split}, seed {wildcards.seed}"
     script:
@@ -113,8 +113,8 @@ rule compare_further:
         "../../envs/headstart.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         metric=EXPERIMENT.verdict.metric,
         margin=EXPERIMENT.verdict.margin,

@@ -55,8 +55,8 @@ rule health:
         "../../envs/headstart.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=listed_minutes,
     message:
         "Looking for shortcuts, copies and suspicious labels"
     script:

@@ -34,8 +34,8 @@ rule evidence:
         "../../envs/headstart.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     message:
         "Finding what the models looked at in their worst mistakes"
     script:
@@ -93,8 +93,8 @@ rule report:
         "../../envs/headstart.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         experiment=experiments.plain(EXPERIMENT),
     message:

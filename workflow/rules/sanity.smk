@@ -57,8 +57,8 @@ rule sanity:
         "../../envs/headstart.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         augmentation=experiments.plain(EXPERIMENT.augmentation),
     message:

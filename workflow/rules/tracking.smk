@@ -14,8 +14,8 @@ rule tracking_init:
         "../../envs/headstart.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         experiment=EXPERIMENT.experiment,
         folder=str(TRACKING),

@@ -32,9 +32,9 @@ rule train_from_features:
         "../../envs/headstart.yaml"
     threads: feature_threads
     resources:
-        gpu=1,
-        mem_mb=4000,
-        runtime=60,
+        gpu=GPU,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         experiment=EXPERIMENT.experiment,
         resume=f"{RESULTS}/resume/{JOB}.pt",
@@ -74,7 +74,7 @@ rule train_from_images:
     resources:
         gpu=training_gpus,
         mem_mb=training_memory,
-        runtime=1440,
+        runtime=training_minutes,
     params:
         experiment=EXPERIMENT.experiment,
         resume=f"{RESULTS}/resume/{JOB}.pt",

@@ -51,8 +51,8 @@ rule choose:
         "../../envs/headstart.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         place=trial_place,
     message:

@@ -2,10 +2,14 @@
 
 import contextlib
 import logging
+import os
+import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from headstart import HeadstartError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +48,9 @@ def open_device(precision: str, threads: int) -> Device:
     Args:
         precision: auto, fp32 or bf16; auto is bf16 where the hardware multiplies bf16.
         threads: CPU threads of this process.
+
+    Raises:
+        HeadstartError: GPUs are assigned to this process, and torch cannot use them.
     """
     import torch
 
@@ -56,6 +63,7 @@ def open_device(precision: str, threads: int) -> Device:
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
         name, uuid, kind = properties.name, f"GPU-{properties.uuid}", "cuda"
     else:
+        _require_unassigned()
         fast = bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
         name, uuid, kind = _cpu_name(), "", "cpu"
     if parallel.world() > 1:
@@ -64,6 +72,20 @@ def open_device(precision: str, threads: int) -> Device:
     device = Device(kind, name, uuid, chosen, threads)
     logger.info("%s", device)
     return device
+
+
+def _require_unassigned() -> None:
+    """Where devices are only pretended, as in tests, HEADSTART_PRETENDED_GPUS says so."""
+    import torch
+
+    assigned = os.environ.get("CUDA_VISIBLE_DEVICES", "").strip()
+    if assigned in ("", "-1") or "HEADSTART_PRETENDED_GPUS" in os.environ:
+        return
+    raise HeadstartError(
+        f"GPU {assigned} of {socket.gethostname()} is assigned to this job, but torch "
+        f"{torch.__version__} cannot use it: see whether nvidia-smi works there and its driver is "
+        f"new enough for CUDA {torch.version.cuda}, or ask for none with --resources gpu=0"
+    )
 
 
 def _cpu_name() -> str:

@@ -83,7 +83,9 @@ def lease(count: int, locks: Path | None = None) -> Iterator[list[str]]:
             f"lower training.gpus or give --resources gpu={len(pool)}"
         )
     if "SLURM_JOB_ID" in os.environ and len(pool) == count:
-        yield [name for name, _ in pool]
+        names = [name for name, _ in pool]
+        logger.info("Slurm assigned GPU %s", ", ".join(names))
+        yield names
         return
     folder = locks or Path(tempfile.gettempdir()) / f"headstart-devices-{os.getuid()}"
     folder.mkdir(parents=True, exist_ok=True)
