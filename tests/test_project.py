@@ -141,3 +141,9 @@ def test_the_table_of_jobs_names_their_files() -> None:
     everything = "".join(path.read_text() for path in ROOT.glob("workflow/rules/*.smk"))
     rules = r"^(?:use rule \w+ as|rule) (\w+)(?: with)?:"
     assert told == set(re.findall(rules, everything, re.MULTILINE))
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """They are imported by their names alone: the second of two would not be run."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert len(names) == len(set(names))

@@ -41,7 +41,7 @@ def main(files: Files, experiment: dict[str, Any]) -> None:
     study = Study(
         experiment=experiment,
         verdict=json.loads(files.verdict.read_text()),
-        summary=pd.read_csv(files.summary).fillna({"derived": ""}),
+        summary=pd.read_csv(files.summary, converters={"derived": str}),
         runs_table=pd.read_csv(files.runs),
         run_dirs=[record.parent for record in files.run_records],
         manifest=manifest.read(files.manifest),
