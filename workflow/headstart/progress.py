@@ -16,7 +16,7 @@ class StudyProgress(logging.Handler):
     """Listens to Snakemake's log, and estimates the time left from the jobs that have ended.
 
     A job that is to come takes as long as those of its rule took on average, and as many run side
-    by side as did so far. Rules of which none has ended yet count nothing.
+    by side as did so far. Other rules than trainings count nothing until one of them has ended.
     """
 
     def __init__(
@@ -48,9 +48,15 @@ class StudyProgress(logging.Handler):
         self._took[rule].append(self._clock() - self._started.pop(job))
         done, total = self._trainings(Counter({r: len(t) for r, t in self._took.items()}))
         if rule.startswith(_TOLD) and total > done:
-            minutes = round(self._seconds_left() / 60)
-            left = f"about {duration(60 * minutes)}" if minutes else "less than a minute"
-            self._tell(f"{done} of {total} trainings done, {left} left")
+            self._tell(f"{done} of {total} trainings done{self._left()}")
+
+    def _left(self) -> str:
+        """The time left, once a training of every kind to come has ended."""
+        if any(rule.startswith(_TOLD) and rule not in self._took for rule in self._totals):
+            return ""
+        minutes = round(self._seconds_left() / 60)
+        left = f"about {duration(60 * minutes)}" if minutes else "less than a minute"
+        return f", {left} left"
 
     def _trainings(self, done: Counter[str]) -> tuple[int, int]:
         told = [rule for rule in self._totals if rule.startswith(_TOLD)]
