@@ -31,7 +31,7 @@ LIMITS = [
     "train_from_features:runtime=attempt**4",
     "train_from_images:mem_mb=400 * attempt**3 if wildcards.strategy == 'scratch' else 3000",
 ]
-CPU_STAGES = {"rule_manifest", "rule_cache", "rule_health"}
+CPU_STAGES = {"rule_manifest", "rule_cache", "rule_health", "rule_evidence"}
 LOCAL_STAGES = {"fetch", "backbone", "tracking_init", "split", "freeze", "compare", "report"}
 
 
