@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from headstart import prediction, provenance
+from headstart.compute import devices
 from headstart.data import cache as caches
 from headstart.data import manifest
 from headstart.experiment import config
@@ -65,7 +66,7 @@ class Experiment:
         model = backbones.build(self.backbone, 2, seed).eval()
         head = model.get_submodule(layers.head_name(model))
         plain = prediction.Classifier(model, CLASSES, self.backbone.image, "cross_entropy")
-        shares = prediction.probabilities(plain, self.cache, self.test_ids, prediction.CPU)
+        shares = prediction.probabilities(plain, self.cache, self.test_ids, devices.CPU)
         logits = np.log(shares[:, 0] / shares[:, 1])
         with torch.no_grad():
             head.weight.mul_(3 / logits.std())

@@ -10,6 +10,7 @@ from small_delivery import CLASSES, Experiment
 from torch import nn
 
 from headstart import HeadstartError, prediction
+from headstart.compute import devices
 from headstart.data.cache import ImageCache
 from headstart.delivery import graph
 from headstart.delivery.exported import Exported
@@ -51,7 +52,7 @@ def compare(
     ids = test_ids[:TESTED]
     assert len(ids) == TESTED
     assert graph.parity(classifier, exported, cache, ids) < 1e-4
-    shares = prediction.probabilities(classifier, cache, ids, prediction.CPU)
+    shares = prediction.probabilities(classifier, cache, ids, devices.CPU)
     assert np.ptp(shares[:, 0]) > 0.2  # or the comparison would prove little
     [given], [made] = exported.session.get_inputs(), exported.session.get_outputs()
     size = exported.image["size"]

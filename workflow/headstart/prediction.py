@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 _BATCH_SIZE = 64
 #: Where single files are classified, and exported models compared.
-CPU = devices.Device("cpu", "", "", "fp32", 1)
 _BUNDLED = config.Backbone("tf_efficientnet_lite0", "timm", "bundled")
 
 
@@ -217,7 +216,7 @@ def classify(classifier: Classifier, paths: Sequence[Path]) -> classification.Pr
     """Class probabilities of those image files that can be read, in fp32 on the CPU."""
 
     def score(cache: caches.ImageCache) -> np.ndarray:
-        return probabilities(classifier, cache, cache.ids, CPU)
+        return probabilities(classifier, cache, cache.ids, devices.CPU)
 
     model = classification.Model(classifier.classes, classifier.image, classifier.ranges, score)
     return classification.classify(model, paths, torch.get_num_threads())

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from headstart import prediction
 
 logger = logging.getLogger("headstart.evidence")
-CPU = devices.Device("cpu", "", "", "fp32", 1)
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def looked_at(
     from headstart.views.reader import Normalizer, Reader, consecutive
 
     codes = pd.Categorical(worst.predicted, categories=classifier.classes).codes.astype(np.int64)
-    batches = Reader(cache, Normalizer(classifier.image, CPU)).batches(
+    batches = Reader(cache, Normalizer(classifier.image, devices.CPU)).batches(
         cache.positions(list(worst.id)),
         consecutive(len(worst), 1),
         augmentation.evaluation_transform(classifier.image),

@@ -42,6 +42,10 @@ class Device:
         return f"CPU ({self.name}), {threads}, {self.precision}, channels_last"
 
 
+#: Where few images are looked at, exactly and on one thread.
+CPU = Device("cpu", "", "", "fp32", 1)
+
+
 def open_device(precision: str, threads: int) -> Device:
     """Set up torch on this process's GPU, or on the CPU, and say what it will compute with.
 

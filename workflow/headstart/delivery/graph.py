@@ -9,8 +9,10 @@ import torch
 from torch import nn
 
 from headstart import HeadstartError, prediction
+from headstart.compute import devices
 from headstart.data.cache import ImageCache
 from headstart.delivery.exported import CLASSES, ORIGIN, PREPROCESSING, Exported
+from headstart.models import calibration
 from headstart.views import augmentation
 from headstart.views.reader import Normalizer, Reader, consecutive
 
@@ -19,7 +21,6 @@ OPSET = 20
 #: How far a probability may be from torch's.
 TOLERANCE = 1e-4
 _BATCH_SIZE = 32
-_TINY = 1e-12  # before the logarithm, as in calibration.tempered
 _STEPS = (
     "upright RGB, transparency on white; the shorter side scaled down to cache_size where it is "
     "longer, then scaled to resize, both antialiased; the central size x size pixels; "
@@ -42,7 +43,7 @@ class Probabilities(nn.Module):
         shares = prediction.mean_shares(logits, self.loss)
         if self.temperature == 1:
             return shares
-        return ((shares + _TINY).log() / self.temperature).softmax(1)
+        return ((shares + calibration.TINY).log() / self.temperature).softmax(1)
 
 
 def write(classifier: prediction.Classifier, path: Path, origin: dict[str, Any]) -> None:
@@ -89,13 +90,13 @@ def parity(
         HeadstartError: it exceeds the tolerance, or is no number.
     """
     image = classifier.image
-    batches = Reader(cache, Normalizer(image, prediction.CPU)).batches(
+    batches = Reader(cache, Normalizer(image, devices.CPU)).batches(
         cache.positions(ids),
         consecutive(len(ids), _BATCH_SIZE),
         augmentation.evaluation_transform(image),
     )
     found = [exported.probabilities(np.ascontiguousarray(batch.numpy())) for batch in batches]
-    expected = prediction.probabilities(classifier, cache, ids, prediction.CPU)
+    expected = prediction.probabilities(classifier, cache, ids, devices.CPU)
     largest = float(np.abs(np.concatenate(found) - expected).max())
     if not largest < TOLERANCE:
         raise HeadstartError(

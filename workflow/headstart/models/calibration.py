@@ -5,7 +5,8 @@ import numpy as np
 #: Validation images from which a temperature is fitted: on fewer it does harm as often as good.
 ENOUGH = 60
 _LEAST, _MOST = 0.05, 20.0
-_TINY = 1e-12
+#: Added before a logarithm.
+TINY = 1e-12
 
 
 def temperature(probabilities: np.ndarray, labels: np.ndarray, at_least: int = ENOUGH) -> float:
@@ -32,12 +33,12 @@ def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Probabilities (n, K) of the logits divided by the temperature; the order stays as it is."""
     if temperature == 1:
         return probabilities
-    logits = np.log(probabilities.astype(np.float64) + _TINY) / temperature
+    logits = np.log(probabilities.astype(np.float64) + TINY) / temperature
     scores = np.exp(logits - logits.max(axis=1, keepdims=True))
     return (scores / scores.sum(axis=1, keepdims=True)).astype(probabilities.dtype)
 
 
 def losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The log loss (n,) of each image."""
-    loss: np.ndarray = -np.log(np.maximum(probabilities[np.arange(len(labels)), labels], _TINY))
+    loss: np.ndarray = -np.log(np.maximum(probabilities[np.arange(len(labels)), labels], TINY))
     return loss

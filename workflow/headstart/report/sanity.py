@@ -106,14 +106,14 @@ def batch(
     policy: Sequence[Transform],
 ) -> tuple[list[np.ndarray], list[str]]:
     """The first images of a training epoch, put back from the normalised tensors."""
-    from headstart.compute.devices import Device
+    from headstart.compute import devices
     from headstart.views import augmentation
     from headstart.views.batches import Sampling
     from headstart.views.reader import Normalizer, Reader
 
     codes, classes = pd.factorize(train.label, sort=True)
     order = Sampling(_BATCH, "uniform", seed=0).order(codes.astype(np.int64), epoch=1)[:1]
-    normalize = Normalizer(image, Device("cpu", "", "", "fp32", 1))
+    normalize = Normalizer(image, devices.CPU)
     view = augmentation.training_transform(policy, image)
     rows = cache.positions(list(train.id))
     tensors = next(Reader(cache, normalize).batches(rows, order, view, [0, 1]))

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from headstart import provenance
+from headstart.compute import devices
 from headstart.compute.devices import Device
 from headstart.data import splits
 from headstart.data.cache import ImageCache
@@ -216,7 +217,7 @@ def input_example(cache: ImageCache, frame: pd.DataFrame, image: dict[str, Any])
         frame: columns id and split.
         image: the preprocessing, as in backbone/config.json.
     """
-    normalize = Normalizer(image, Device("cpu", "", "", "fp32", 1))
+    normalize = Normalizer(image, devices.CPU)
     rows = cache.positions(list(frame.id[frame.split == "train"][:2]))
     view = augmentation.evaluation_transform(image)
     images = [torch.from_numpy(np.array(cache[int(row)])).permute(2, 0, 1) for row in rows]
