@@ -6,9 +6,10 @@ Each experiment is one whose cache, features and splits are there, one split per
 (`split: {redraw: true}`, seeds 0, 1 and 2). The search is over rates of two decades around the
 recipe's, both statistics of BatchNorm and twice the recipe's length:
 
-1. every rate and both statistics at the recipe's length, on split 0;
-2. the best two of them at twice the length, on split 0;
-3. the best three of all on splits 1 and 2.
+1. for each kind of statistics three rates around the recipe's at its length, on split 0, and the
+   next rate as long as the best stands on the edge;
+2. the best two of all at twice the length, on split 0;
+3. the best two of all, and the recipe, on splits 1 and 2.
 
 The best is chosen by test accuracy, so that the regret is an upper bound of what tuning gains. What
 is in FOUND is not trained again.
@@ -36,7 +37,7 @@ from headstart.training.journal import Journal
 
 SEEDS = (0, 1, 2)
 RATES = (0.1, 0.32, 1.0, 3.2, 10.0)
-FINALISTS = 3
+FINALISTS = 2
 
 
 @dataclass(frozen=True)
@@ -89,13 +90,27 @@ class Search:
     def run(self) -> None:
         recipe = Setting(1.0, self.norm)
         norms = ("frozen", "batch") if self.recipe.init == "pretrained" else ("batch",)
-        first = [Setting(rate, norm) for norm in norms for rate in RATES]
+        first = [setting for norm in norms for setting in self._rates(norm)]
         by_score = sorted(first, key=lambda each: -self.accuracy(each, 0))
         longer = [replace(each, length=2) for each in by_score[:2]]
         by_score = sorted(first + longer, key=lambda each: -self.accuracy(each, 0))
         for setting in {recipe: 0} | dict.fromkeys(by_score[:FINALISTS], 0):
             for seed in SEEDS[1:]:
                 self.accuracy(setting, seed)
+
+    def _rates(self, norm: str) -> list[Setting]:
+        """The rates that were tried with one kind of statistics: outwards from the middle."""
+        low, high = 1, len(RATES) - 2
+        while True:
+            tried = [Setting(rate, norm) for rate in RATES[low : high + 1]]
+            found = [self.accuracy(each, 0) for each in tried]
+            best = low + found.index(max(found))
+            if best == low > 0:
+                low -= 1
+            elif best == high < len(RATES) - 1:
+                high += 1
+            else:
+                return tried
 
     def accuracy(self, setting: Setting, seed: int) -> float:
         """Test accuracy of one training, read from what is found or trained."""

@@ -1,10 +1,11 @@
 """The verdict in words and as a table."""
 
+import pandas as pd
 import pytest
 
 from headstart.verdict import comparison, reading, tables
 from headstart.verdict.phrases import duration, replicates, rounded
-from headstart.verdict.terminal import verdict_table
+from headstart.verdict.terminal import failures, verdict_table
 from headstart.verdict.words import statement
 
 TRAINED = {"runs": 3, "splits": 1, "seeds": 3, "deterministic": False}
@@ -34,6 +35,7 @@ def verdict():
             "strategies": [{"strategy": name, **entry} for name in names],
             "comparisons": [],
             "learning_curve": None,
+            "missing": [],
             "tests": [],
             **changes,
         }
@@ -170,3 +172,24 @@ def test_duration():
 
 def test_counts_are_rounded_upwards():
     assert [rounded(count) for count in (7, 99, 901, 25_301)] == [7, 99, 910, 26_000]
+
+
+def test_what_is_missing_is_said_first(verdict):
+    lost = [("full", 0, "out of memory"), ("full", 2, "out of memory"), ("lp_ft", 1, "killed")]
+    place = {"fraction": 1.0, "split": 0}
+    missing = [{"strategy": n, "seed": s, "reason": why, **place} for n, s, why in lost]
+    study = verdict(missing=missing)
+    runs = pd.DataFrame({"strategy": ["a"], "device_seconds": [1.0], "device": ["CPU"]})
+    said = statement(study, runs)
+    assert said.startswith(
+        "3 runs have failed (2 of full and 1 of lp_ft), and this compares what is left. a, the only"
+    )
+    assert failures(study) == [
+        "Failed: out of memory",
+        "  full, fraction 1, split 0, seed 0",
+        "  full, fraction 1, split 0, seed 2",
+        "Failed: killed",
+        "  lp_ft, fraction 1, split 0, seed 1",
+        "",
+    ]
+    assert failures(verdict()) == []

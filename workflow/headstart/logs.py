@@ -31,6 +31,14 @@ def append(log_file: str | Path) -> list[logging.Handler]:
     return handlers
 
 
+def last_words(log_file: Path) -> str:
+    """What an ended job's log says last: its error's one line, or the end of a traceback."""
+    if not log_file.exists():
+        return ""
+    lines = [line for line in log_file.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1].rpartition(": error: ")[2].strip() if lines else ""
+
+
 @contextlib.contextmanager
 def job(log_file: str | Path) -> Iterator[None]:
     """Send messages to `log_file` and stderr while the block runs.

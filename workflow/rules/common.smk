@@ -1,6 +1,5 @@
 """The checked experiment, and the functions that turn it into inputs and params."""
 
-import atexit
 import os
 import sys
 from pathlib import Path
@@ -9,7 +8,7 @@ from snakemake.utils import update_config
 
 WORKFLOW = Path(os.path.relpath(Path(os.fspath(workflow.current_basedir)).parent))
 sys.path.insert(0, str(WORKFLOW.resolve()))
-from headstart import HeadstartError, store, tracking  # noqa: E402
+from headstart import HeadstartError, salvage, store, tracking  # noqa: E402
 from headstart.compute import devices  # noqa: E402
 from headstart.experiment import config as experiments  # noqa: E402
 from headstart.experiment import lines, loading, schema, tuning  # noqa: E402
@@ -56,7 +55,7 @@ JOB = "{strategy}_fraction-{fraction}_split-{split}_seed-{seed}"
 TUNING = f"{RESULTS}/tuning/{{strategy}}/fraction-{{fraction}}/split-{{split}}"
 TEST = f"{RESULTS}/tests/{{test}}"
 TEST_RUN = RUN.replace(RESULTS, TEST, 1)
-TESTS = [TEST.format(test=name) for name in EXPERIMENT.tests]
+UNMADE = salvage.read()
 SPLIT = f"{RESULTS}/splits/{{split}}"
 SPLITS = EXPERIMENT.split.numbers(EXPERIMENT.seeds)
 REPLICATES = EXPERIMENT.split.pairs(EXPERIMENT.seeds)
@@ -72,13 +71,23 @@ MODELS = [
     for fraction in EXPERIMENT.fractions
     for split, seed in REPLICATES
 ]
-RUNS = MODELS + ENSEMBLES
+MISSING = salvage.missing(MODELS + ENSEMBLES, UNMADE)
+MODELS = [run for run in MODELS if f"{run}/metrics.json" not in UNMADE]
+RUNS = MODELS + [run for run in ENSEMBLES if f"{run}/metrics.json" not in UNMADE]
 CHOICES = [
     f"{TUNING}/choice.json".format(strategy=strategy, fraction=fraction, split=split)
     for strategy in EXPERIMENT.strategies
     for fraction in EXPERIMENT.fractions
     for split in SPLITS
     if EXPERIMENT.tuning.trials
+]
+CHOICES = [choice for choice in CHOICES if choice not in UNMADE]
+TESTS = [
+    test
+    for test in (TEST.format(test=name) for name in EXPERIMENT.tests)
+    if not any(
+        f"{run.replace(RESULTS, test, 1)}/metrics.json" in UNMADE for run in MODELS
+    )
 ]
 NOTHING = "(?!)"
 
@@ -111,21 +120,3 @@ def run_labels(figure):
     """Labels of a run's figure in Snakemake's own report."""
     keys = ("strategy", "fraction", "split", "seed")
     return {"figure": figure} | {key: f"{{{key}}}" for key in keys}
-
-
-def end_as_failed():
-    """Let the experiment's run in MLflow say so, if there is one."""
-    try:
-        store = tracking.read(Path(RESULTS, "tracking.json"))
-        tracking.RunLog.open(store, store["parent_run_id"]).end("FAILED")
-    except (FileNotFoundError, HeadstartError):
-        return  # the job that failed has told why
-
-
-def print_verdict():
-    """Leave the verdict as the last thing on the terminal, below Snakemake's own last line."""
-    from headstart.verdict import terminal
-
-    if not Path(RESULTS, "comparison/verdict.json").exists():
-        return  # only a part of the experiment was asked for
-    atexit.register(print, terminal.closing_lines(Path(RESULTS)), file=sys.stderr)

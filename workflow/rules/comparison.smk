@@ -81,6 +81,7 @@ rule compare:
     params:
         metric=EXPERIMENT.verdict.metric,
         margin=EXPERIMENT.verdict.margin,
+        missing=MISSING,
     message:
         "Comparing the strategies"
     script:

@@ -11,6 +11,7 @@ SHOWN = [
     )
     for strategy in [*EXPERIMENT.strategies, *EXPERIMENT.derived_by("wise_ft")]
 ]
+SHOWN = [run for run in SHOWN if run in RUNS]
 
 
 rule evidence:

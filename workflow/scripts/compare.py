@@ -2,8 +2,10 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -26,7 +28,9 @@ class Files:
     tests: tuple[Path, ...] = ()
 
 
-def main(files: Files, folder: Path, metric: str, margin: float) -> None:
+def main(
+    files: Files, folder: Path, metric: str, margin: float, missing: Sequence[dict[str, Any]]
+) -> None:
     results = reading.read([record.parent for record in files.runs])
     groups = manifest.read(files.manifest).set_index("id")["group"]
     accuracies, study = reading.studies(results, groups, metric)
@@ -34,7 +38,7 @@ def main(files: Files, folder: Path, metric: str, margin: float) -> None:
     summary = tables.summary_table(runs, accuracies)
     shortcuts = json.loads(files.shortcuts.read_text())
     tests = {path.parent.name: json.loads(path.read_text()) for path in files.tests}
-    verdict = comparison.compare(runs, study, margin, shortcuts, tests)
+    verdict = comparison.compare(runs, study, margin, shortcuts, tests, missing)
     runs.to_csv(folder / "runs.csv", index=False)
     summary.to_csv(folder / "summary.csv", index=False)
     contract.write(verdict, folder / "verdict.json")
@@ -62,4 +66,5 @@ if "snakemake" in globals():
             Path(snakemake.output.verdict).parent,
             snakemake.params.metric,
             snakemake.params.margin,
+            snakemake.params.missing,
         )

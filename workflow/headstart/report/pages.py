@@ -65,6 +65,7 @@ def _content(study: Study) -> dict[str, Any]:
         "backbone": experiment.get("backbone", {}).get("name", ""),
         "verdict": verdict,
         "answer": headline.answer(verdict),
+        "incomplete": headline.incomplete(verdict),
         "advice": headline.advice(verdict, _compared(study)),
         "costs": headline.costs(verdict, _compared(study), study.summary_at(verdict["fraction"])),
         "tones": tones(study.summary["strategy"]),

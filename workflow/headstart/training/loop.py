@@ -135,11 +135,13 @@ def _validate(task: Task, batches: Batches) -> dict[str, float]:
 
 
 def _require_finite(row: dict[str, float], phase: int) -> None:
-    if not np.isfinite(row["train_loss"]) or not np.isfinite(row["val_loss"]):
-        raise HeadstartError(
-            f"the loss is {row['train_loss']} in epoch {row['epoch']:.0f}: training diverged; "
-            f"lower phases[{phase}].lr of this strategy, or set training.gradient_clip"
-        )
+    for name, column in (("training", "train_loss"), ("validation", "val_loss")):
+        loss = row[column]
+        if not np.isfinite(loss):
+            raise HeadstartError(
+                f"the {name} loss is {loss} in epoch {row['epoch']:.0f}: training diverged; "
+                f"lower phases[{phase}].lr of this strategy, or set training.gradient_clip"
+            )
 
 
 def _log(row: dict[str, float]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart import entries, provenance, tracking
+from headstart import HeadstartError, entries, provenance, tracking
 from headstart.compute import devices, ownership, parallel
 from headstart.training import inputs as reading
 from headstart.training import loop, probes, record, trials
@@ -111,6 +111,9 @@ def _fit(inputs: Inputs, journal: Journal) -> Progress:
         return progress
     task, batches = reading.prepare(inputs)
     prepared = devices.seconds_spent(inputs.device) - started
-    progress = loop.fit(task, batches, strategy, seed, journal)
+    try:
+        progress = loop.fit(task, batches, strategy, seed, journal)
+    except HeadstartError as error:
+        raise HeadstartError(f"{inputs.job.name}: {error}") from None
     progress.device_seconds += prepared
     return progress

@@ -1,6 +1,6 @@
 """The verdict: which strategy leads at the largest fraction, and what is shown of every pair."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -20,6 +20,7 @@ def compare(
     margin: float = 1.0,
     shortcuts: dict | None = None,
     tests: Mapping[str, dict] | None = None,
+    missing: Sequence[dict] = (),
 ) -> dict:
     """The verdict at the largest fraction, ready for verdict.json.
 
@@ -29,6 +30,7 @@ def compare(
         margin: the difference worth having, in points: hundredths of the metric.
         shortcuts: from `headstart.verdict.shortcuts.floor`.
         tests: the verdicts of further test sets, by name.
+        missing: the runs that failed, from `headstart.salvage.missing`.
     """
     largest = study.largest_fraction
     compared = runs[runs["fraction"] == largest]
@@ -58,6 +60,7 @@ def compare(
         ],
         "comparisons": [_pair(answer) for answer in found],
         "learning_curve": curves.learning_curve(study, runs, margin * POINT),
+        "missing": list(missing),
     }
     verdict["tests"] = [elsewhere.told(verdict, *each) for each in (tests or {}).items()]
     return {**verdict, "statement": statement(verdict, compared)}

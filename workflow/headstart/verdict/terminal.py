@@ -22,10 +22,28 @@ def closing_lines(results: Path) -> str:
             "",
             *textwrap.wrap(f"Verdict: {verdict['statement']}", TABLE_WIDTH),
             "",
+            *failures(verdict),
             f"Report:    {results / 'report.html'}",
             "MLflow UI: headstart ui",
         ]
     )
+
+
+def failures(verdict: dict) -> list[str]:
+    """The runs that are missing, below each reason; nothing where all are there."""
+    by_reason: dict[str, list[str]] = {}
+    for run in verdict["missing"]:
+        place = f"fraction {run['fraction']:g}, split {run['split']}, seed {run['seed']}"
+        by_reason.setdefault(run["reason"], []).append(f"{run['strategy']}, {place}")
+    lines = [
+        line
+        for reason, runs in by_reason.items()
+        for line in [
+            *textwrap.wrap(f"Failed: {reason}", TABLE_WIDTH),
+            *(f"  {run}" for run in runs),
+        ]
+    ]
+    return [*lines, ""] if lines else []
 
 
 def verdict_table(verdict: dict, summary: pd.DataFrame) -> str:
