@@ -1,0 +1,117 @@
+"""Too little memory: how it is told from other errors, and how work goes on in smaller parts."""
+
+import ctypes
+import gc
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+
+from headstart import HeadstartError
+from headstart.compute.devices import Device
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+# What errors say that have no type of their own: of torch's CPU allocator, C++, cuBLAS and cuDNN.
+_SAID = ("allocate memory", "bad_alloc", "ALLOC_FAILED")
+# All that oneDNN says when it finds no room for its code or its scratch.
+_UNSAID = ("could not create a primitive", "could not execute a primitive")
+
+
+#: What helps where batches are no larger than they must be.
+REMEDY = "lower image.size, or take a smaller backbone; or run fewer jobs at once"
+
+
+def ran_out(error: BaseException) -> bool:
+    """Whether an error says that there is too little memory."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        text in _UNSAID or any(words in text for words in _SAID)
+    )
+
+
+@dataclass
+class Parts:
+    """In how many parts a batch goes to a device: in one, or in more once memory has run out.
+
+    Attributes:
+        most: examples at once; None as long as memory has sufficed.
+        least: how many examples a part may not go below.
+    """
+
+    device: Device
+    most: int | None = None
+    least: int = 1
+
+    def work(
+        self, examples: int, attempt: Callable[[int], Result], undo: Callable[[], None]
+    ) -> Result:
+        """What `attempt` makes of a batch, given in how many parts of almost equal size.
+
+        Where memory runs out, the attempt is repeated in parts half as large, which stay so.
+
+        Args:
+            undo: takes back what a broken attempt has left.
+
+        Raises:
+            HeadstartError: even the smallest parts do not fit.
+        """
+        while True:
+            count = self._count(examples)
+            tried = -(-examples // count)
+            try:
+                return attempt(count)
+            except (RuntimeError, MemoryError) as error:
+                if not ran_out(error):
+                    raise
+            if tried // 2 < self.least:
+                raise HeadstartError(
+                    f"out of memory with {tried} image{'s' * (tried > 1)} at once on "
+                    f"{self.device}: {REMEDY}"
+                )
+            # Only here, where the error is gone, nothing holds what the attempt had allocated.
+            undo()
+            _release(self.device)
+            self.most = tried // 2
+            logger.warning(
+                "%d images at once do not fit into the memory of %s: %d at most from now on",
+                tried,
+                self.device,
+                self.most,
+            )
+
+    def _count(self, examples: int) -> int:
+        wanted = -(-examples // (self.most or examples))
+        return max(1, min(wanted, examples // self.least))
+
+
+def inferring(
+    model: Callable[[torch.Tensor], torch.Tensor], device: Device
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A model that looks at a batch in parts where memory does not suffice for the whole."""
+    parts = Parts(device)
+
+    def infer(images: torch.Tensor) -> torch.Tensor:
+        def attempt(count: int) -> torch.Tensor:
+            if count == 1:
+                return model(images)
+            return torch.cat([model(part) for part in images.tensor_split(count)])
+
+        return parts.work(len(images), attempt, lambda: None)
+
+    return infer
+
+
+def _release(device: Device) -> None:
+    """Hand freed memory back, which else stays divided as the larger parts needed it."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    else:
+        ctypes.CDLL(None).malloc_trim(0)  # glibc keeps it, see devices.GLIBC_TUNABLES
