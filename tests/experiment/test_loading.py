@@ -57,6 +57,7 @@ def test_defaults_fill_every_gap(minimal, changed):
         "class_weights": "none",
         "gpus": 1,
         "gradient_clip": None,
+        "in_parts": False,
         "label_smoothing": 0.0,
         "loss": "cross_entropy",
         "loss_reduction": "mean",

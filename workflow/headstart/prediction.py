@@ -181,7 +181,7 @@ def probabilities(
     image = classifier.image
     model = layouts.fold_norms(classifier.model.eval(), image["size"])
     model = layouts.place(model, device, model.get_submodule(layers.head_name(model)))
-    look = memory.inferring(model, device)
+    look = memory.inferring(model, memory.Parts(device))
     batches = Reader(cache, Normalizer(image, device)).batches(
         cache.positions(ids),
         consecutive(len(ids), _BATCH_SIZE),

@@ -42,7 +42,7 @@ class Parts:
 
     Attributes:
         most: examples at once; None as long as memory has sufficed.
-        least: how many examples a part may not go below.
+        least: what `most` may not go below.
     """
 
     device: Device
@@ -63,7 +63,7 @@ class Parts:
             HeadstartError: even the smallest parts do not fit.
         """
         while True:
-            count = self._count(examples)
+            count = -(-examples // (self.most or examples))
             tried = -(-examples // count)
             try:
                 return attempt(count)
@@ -73,7 +73,7 @@ class Parts:
             if tried // 2 < self.least:
                 raise HeadstartError(
                     f"out of memory with {tried} image{'s' * (tried > 1)} at once on "
-                    f"{self.device}: {REMEDY}"
+                    f"{self._name}: {REMEDY}"
                 )
             # Only here, where the error is gone, nothing holds what the attempt had allocated.
             undo()
@@ -82,20 +82,19 @@ class Parts:
             logger.warning(
                 "%d images at once do not fit into the memory of %s: %d at most from now on",
                 tried,
-                self.device,
+                self._name,
                 self.most,
             )
 
-    def _count(self, examples: int) -> int:
-        wanted = -(-examples // (self.most or examples))
-        return max(1, min(wanted, examples // self.least))
+    @property
+    def _name(self) -> str:
+        return self.device.name or "the CPU"
 
 
 def inferring(
-    model: Callable[[torch.Tensor], torch.Tensor], device: Device
+    model: Callable[[torch.Tensor], torch.Tensor], parts: Parts
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     """A model that looks at a batch in parts where memory does not suffice for the whole."""
-    parts = Parts(device)
 
     def infer(images: torch.Tensor) -> torch.Tensor:
         def attempt(count: int) -> torch.Tensor:

@@ -98,7 +98,7 @@ def _body(backbone: Prepared, device: Device) -> Callable[[torch.Tensor], torch.
     model = backbones.build(backbone, num_classes=2)
     layers.detach_head(model)
     model = layouts.place(layouts.fold_norms(model.eval(), backbone.image["size"]), device)
-    return memory.inferring(model, device)
+    return memory.inferring(model, memory.Parts(device))
 
 
 @contextlib.contextmanager

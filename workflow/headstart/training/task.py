@@ -26,7 +26,7 @@ class Task:
 
     Attributes:
         model: on the device; after the last epoch it holds that epoch's weights.
-        parts: in which batches train that may go in parts.
+        parts: in which batches go that may go in parts.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Task:
         self.model, self.loss, self.settings = model, loss, settings
         self.device, self._resident = device, resident
         self.parts = memory.Parts(device)
-        self._look = memory.inferring(model, device)
+        self._look = memory.inferring(model, self.parts) if settings.in_parts else model
         self._weights: State | None = None
 
     def begin(self, phase: Phase, steps_per_epoch: int) -> None:
@@ -125,7 +125,8 @@ class Task:
     def infer(self, inputs: torch.Tensor) -> torch.Tensor:
         """Logits (n, K) of the model that would be kept now."""
         with layouts.autocast(self.device):
-            return self._look(inputs).float()
+            logits: torch.Tensor = self._look(inputs).float()
+        return logits
 
     def kept(self) -> "State":
         """The state dict of the model that would be kept now, on the CPU."""
