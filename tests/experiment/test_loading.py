@@ -93,6 +93,23 @@ def test_a_strategy_overrides_single_training_settings(changed):
     assert (other.batch_size, other.loss, other.gradient_clip) == (64, "bce_with_logits", None)
 
 
+def test_auto_leaves_the_number_be(changed):
+    """A recipe's, a strategy's own, the experiment's or the default; it decides the result."""
+
+    def sizes(raw: dict) -> dict[str, tuple[int, bool]]:
+        made = loading.from_dict(raw).strategies
+        return {k: (v.training.batch_size, v.training.in_parts) for k, v in made.items()}
+
+    raw = changed("training", {"batch_size": "auto"})
+    raw["strategies"] |= {"scratch": None, "head_only": None}
+    assert sizes(raw) == {"head_only": (128, True), "full": (32, True), "scratch": (32, True)}
+    raw["strategies"]["full"]["training"] = {"batch_size": 16}
+    assert sizes(raw)["full"] == (16, True)
+    raw = changed("training", {"batch_size": 64})
+    raw["strategies"]["full"]["training"] = {"batch_size": "auto"}
+    assert sizes(raw) == {"head_only": (64, False), "full": (64, True)}
+
+
 def test_a_strategy_replaces_the_augmentation(changed):
     raw = changed("augmentation", [{"name": "vertical_flip"}])
     raw["strategies"]["full"]["augmentation"] = []
