@@ -1,6 +1,6 @@
-"""Training on as little memory as a caller leaves; as a process of its own, on little of the CPU's.
+"""Training where memory runs out; as a process of its own it bounds its address space.
 
-python short_of_memory.py STRATEGY MEGABYTES RESULT
+python short_of_memory.py STRATEGIES MEGABYTES RESULT
 """
 
 import pickle
@@ -14,7 +14,7 @@ from small_training import fit
 from torch import nn
 
 from headstart import HeadstartError
-from headstart.compute.devices import Device
+from headstart.compute.devices import CPU, Device
 from headstart.experiment import config
 
 
@@ -45,8 +45,6 @@ def network() -> nn.Module:
         nn.ReLU(),
         nn.Conv2d(32, 32, 3, padding=1),
         nn.ReLU(),
-        nn.Conv2d(32, 32, 3, padding=1),
-        nn.ReLU(),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
         nn.Linear(32, 2),
@@ -61,19 +59,22 @@ def trained(strategy: config.Strategy, device: Device, resume: Path) -> dict:
     return {"weights": weights, "at_once": progress.at_once}
 
 
-def main(strategy: Path, megabytes: int, result: Path) -> None:
+def main(strategies: Path, megabytes: int, result: Path) -> None:
+    """Train each strategy with so much memory left, then the first with any."""
     torch.set_num_threads(1)
     network()(torch.zeros(2, 3, 16, 16)).sum().backward()  # loads what a step needs
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + megabytes * 2**20, resource.RLIM_INFINITY))
-    try:
-        made = trained(
-            pickle.loads(strategy.read_bytes()),
-            Device("cpu", "little CPU", "", "fp32", 1),
-            result.with_suffix(".resume"),
-        )
-    except HeadstartError as error:
-        made = {"error": str(error)}
+    given = pickle.loads(strategies.read_bytes())
+    made = []
+    for room in (used + megabytes * 2**20, resource.RLIM_INFINITY):
+        resource.setrlimit(resource.RLIMIT_AS, (room, resource.RLIM_INFINITY))
+        for strategy in given:
+            resume = result.with_name(f"{len(made)}.resume")
+            try:
+                made.append(trained(strategy, CPU, resume))
+            except HeadstartError as error:
+                made.append({"error": str(error)})
+        given = given[:1]
     torch.save(made, result)
 
 
