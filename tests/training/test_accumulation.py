@@ -27,6 +27,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from headstart import HeadstartError, prediction, tracking
+from headstart.compute import devices
 from headstart.models import backbones
 from headstart.models.backbones import Prepared
 from headstart.training import features, losses, runs
@@ -197,7 +198,8 @@ def test_on_little_memory_auto_comes_to_the_same_end(make_strategy, tmp_path):
     job, result = tmp_path / "job", tmp_path / "result.pt"
     job.write_bytes(pickle.dumps(strategies))
     command = [sys.executable, short_of_memory.__file__, job, "100", result]
-    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": ":".join(sys.path)})
+    own = {"PYTHONPATH": ":".join(sys.path), "GLIBC_TUNABLES": devices.GLIBC_TUNABLES}
+    subprocess.run(command, check=True, env=os.environ | own)
     short, number, roomy = torch.load(result, weights_only=True)
     assert short["at_once"] < 16 and roomy["at_once"] is None
     torch.testing.assert_close(short["weights"], roomy["weights"], **CLOSE)

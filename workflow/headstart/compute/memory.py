@@ -3,8 +3,10 @@
 import ctypes
 import gc
 import logging
+import resource
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -21,6 +23,9 @@ _SAID = ("allocate memory", "bad_alloc", "ALLOC_FAILED")
 # All that oneDNN says when it finds no room for its code or its scratch.
 _UNSAID = ("could not create a primitive", "could not execute a primitive")
 
+
+# Numbers of glibc's settings, from malloc.h.
+_M_MMAP_THRESHOLD, _M_MMAP_MAX = -3, -4
 
 #: What helps where batches are no larger than they must be.
 REMEDY = "lower image.size, or take a smaller backbone; or run fewer jobs at once"
@@ -107,10 +112,29 @@ def inferring(
     return infer
 
 
+def keep_little(device: Device) -> None:
+    """Hand large blocks back to the kernel when they are freed, on a CPU where it may refuse some.
+
+    Else they stay with this process (see devices.GLIBC_TUNABLES), divided as the larger parts
+    needed them, and oneDNN finds no room for the smaller parts' code. It slows a step down.
+    """
+    if device.type == "cpu" and _is_bounded():
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_MAX, 1 << 16)
+        libc.mallopt(_M_MMAP_THRESHOLD, 1 << 20)
+
+
+def _is_bounded() -> bool:
+    """Whether this process may be refused memory; usually Linux lends more than there is."""
+    bounds = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
+    strict = Path("/proc/sys/vm/overcommit_memory").read_text().strip() == "2"
+    return strict or any(bound != resource.RLIM_INFINITY for bound in bounds)
+
+
 def _release(device: Device) -> None:
-    """Hand freed memory back, which else stays divided as the larger parts needed it."""
+    """Hand back what is freed and was kept for reuse."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
     else:
-        ctypes.CDLL(None).malloc_trim(0)  # glibc keeps it, see devices.GLIBC_TUNABLES
+        ctypes.CDLL(None).malloc_trim(0)

@@ -37,6 +37,8 @@ class Task:
         self.device, self._resident = device, resident
         self.parts = memory.Parts(device)
         self._look = memory.inferring(model, self.parts) if settings.in_parts else model
+        if settings.in_parts:
+            memory.keep_little(device)
         self._weights: State | None = None
 
     def begin(self, phase: Phase, steps_per_epoch: int) -> None:
