@@ -85,6 +85,13 @@ def test_every_gpu_needs_an_image_of_each_batch(changed, error_of):
     assert loading.from_dict(changed("training", {"gpus": 4})).training.gpus == 4
 
 
+def test_auto_is_for_one_gpu(changed, error_of):
+    raw = changed("training", {"batch_size": "auto", "gpus": 2})
+    assert "training.gpus is 2, but batch_size is 'auto'" in error_of(raw)
+    raw = changed("strategies.full.training", {"batch_size": "auto", "gpus": 2})
+    assert error_of(raw).startswith("tiny.yaml: strategies.full.training.gpus")
+
+
 def test_a_broken_rule_is_told_of_the_key_that_was_written(changed, error_of):
     ratio = [{"name": "random_resized_crop", "ratio": [1.5, 0.5]}]
     assert error_of(changed("augmentation", ratio)).startswith("tiny.yaml: augmentation[0].ratio")

@@ -57,6 +57,7 @@ def test_defaults_fill_every_gap(minimal, changed):
         "class_weights": "none",
         "gpus": 1,
         "gradient_clip": None,
+        "in_parts": False,
         "label_smoothing": 0.0,
         "loss": "cross_entropy",
         "loss_reduction": "mean",
@@ -90,6 +91,23 @@ def test_a_strategy_overrides_single_training_settings(changed):
     own, other = made.strategies["full"].training, made.strategies["head_only"].training
     assert (own.batch_size, own.loss, own.gradient_clip) == (16, "bce_with_logits", 1.0)
     assert (other.batch_size, other.loss, other.gradient_clip) == (64, "bce_with_logits", None)
+
+
+def test_auto_leaves_the_number_be(changed):
+    """A recipe's, a strategy's own, the experiment's or the default; it decides the result."""
+
+    def sizes(raw: dict) -> dict[str, tuple[int, bool]]:
+        made = loading.from_dict(raw).strategies
+        return {k: (v.training.batch_size, v.training.in_parts) for k, v in made.items()}
+
+    raw = changed("training", {"batch_size": "auto"})
+    raw["strategies"] |= {"scratch": None, "head_only": None}
+    assert sizes(raw) == {"head_only": (128, True), "full": (32, True), "scratch": (32, True)}
+    raw["strategies"]["full"]["training"] = {"batch_size": 16}
+    assert sizes(raw)["full"] == (16, True)
+    raw = changed("training", {"batch_size": 64})
+    raw["strategies"]["full"]["training"] = {"batch_size": "auto"}
+    assert sizes(raw) == {"head_only": (64, False), "full": (64, True)}
 
 
 def test_a_strategy_replaces_the_augmentation(changed):

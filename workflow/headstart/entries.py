@@ -50,6 +50,8 @@ def trained(log: RunLog, run: Path, history: Path | None = None) -> None:
         "device_seconds": provenance.device_seconds(made),
         "trainable_parameters": made["trainable_parameters"],
     }
+    if at_once := made.get("images_at_once"):
+        values["images_at_once"] = at_once
     if history:
         rows = pd.read_csv(history)
         if made.get("derived"):

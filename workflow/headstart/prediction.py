@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from headstart import HeadstartError, classification, provenance, records
-from headstart.compute import devices
+from headstart.compute import devices, memory
 from headstart.data import cache as caches
 from headstart.data import decoding, manifest
 from headstart.experiment import config
@@ -181,6 +181,7 @@ def probabilities(
     image = classifier.image
     model = layouts.fold_norms(classifier.model.eval(), image["size"])
     model = layouts.place(model, device, model.get_submodule(layers.head_name(model)))
+    look = memory.inferring(model, memory.Parts(device))
     batches = Reader(cache, Normalizer(image, device)).batches(
         cache.positions(ids),
         consecutive(len(ids), _BATCH_SIZE),
@@ -190,7 +191,7 @@ def probabilities(
         parts = []
         for images in batches:
             flipped = augmentation.flipped(images, classifier.flips)
-            logits = torch.stack([model(view).float() for view in flipped])
+            logits = torch.stack([look(view).float() for view in flipped])
             parts.append(mean_shares(logits, classifier.loss).cpu())
     return calibration.tempered(torch.cat(parts).numpy(), classifier.temperature)
 

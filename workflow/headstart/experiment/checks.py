@@ -105,10 +105,15 @@ def _start(strategy: Strategy, experiment: Experiment, key: str) -> Iterator[str
 
 
 def _batches(strategy: Strategy, experiment: Experiment, key: str) -> Iterator[str]:
-    """Every GPU needs an image of each batch."""
+    """Every GPU needs an image of each batch, and all of them take it in step."""
     training = strategy.training
+    key = "" if training == experiment.training else f"{key}."
+    if training.gpus > 1 and training.in_parts:
+        yield (
+            f"{key}training.gpus is {training.gpus}, but batch_size is 'auto', which finds what "
+            "fits on one GPU; give a number, or train on one"
+        )
     if training.gpus > training.batch_size:
-        key = "" if training == experiment.training else f"{key}."
         yield (
             f"{key}training.gpus is {training.gpus}, but must be at most batch_size, "
             f"{training.batch_size}, of which each GPU takes its share"

@@ -88,8 +88,9 @@ def from_dict(raw: dict[str, Any], origin: Origin = _UNKNOWN) -> config.Experime
     settings = with_defaults(raw, origin)
     settings["split"] = settings["dataset"].pop("split")
     shared = settings["training"]
+    settings["training"] = _training(shared)
     for name, strategy in settings["strategies"].items():
-        strategy["training"] = shared | raw["strategies"][name].get("training", {})
+        strategy["training"] = _training(shared, raw["strategies"][name].get("training", {}))
         strategy.setdefault("augmentation", settings["augmentation"])
         norm = strategy["training"]["norm"] or _own_norm(strategy["init"])
         for phase in strategy["phases"]:
@@ -109,6 +110,19 @@ def _with_test_sets(raw: dict[str, Any]) -> dict[str, Any]:
         for name, given in tests.items()
     }
     return raw | {"tests": named}
+
+
+def _training(*levels: dict[str, Any]) -> dict[str, Any]:
+    """Training settings, those of later levels over those of earlier ones.
+
+    `batch_size: auto` anywhere leaves the number be, and lets the batch go in parts.
+    """
+    merged = {"batch_size": schema.default("training", "batch_size"), "in_parts": False}
+    for level in levels:
+        if level.get("batch_size") == "auto":
+            level = level | {"batch_size": merged["batch_size"], "in_parts": True}
+        merged |= level
+    return merged
 
 
 def _own_norm(init: str) -> str:

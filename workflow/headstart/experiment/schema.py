@@ -44,6 +44,12 @@ def with_defaults(raw: dict[str, Any], origin: Origin) -> dict[str, Any]:
     return settings
 
 
+def default(part: str, key: str) -> Any:
+    """The value of a key of a part, such as training, where nothing is given."""
+    schema: Any = _validator().schema
+    return _copy(schema["$defs"][part]["properties"][key]["default"])
+
+
 def typed(value: Any) -> Any:
     """Numbers inside the braces and brackets of Snakemake's --config, which arrive as text."""
     if isinstance(value, dict):
@@ -159,6 +165,7 @@ _CLOSED = ("additionalProperties", "unevaluatedProperties")
 _ALLOWED = {
     "type": "must be of type {limit}",
     "enum": "must be {limit}",
+    "const": "must be a number or {limit}",
     "minimum": "must be at least {limit}",
     "maximum": "must be at most {limit}",
     "exclusiveMinimum": "must be greater than {limit}",

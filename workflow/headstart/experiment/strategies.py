@@ -30,7 +30,15 @@ class Transform:
 
 @dataclass(frozen=True)
 class Training:
+    """How every phase of a strategy trains.
+
+    Attributes:
+        batch_size: images of an optimizer's step.
+        in_parts: whether they go to the device in parts where memory does not hold them at once.
+    """
+
     batch_size: int
+    in_parts: bool
     gpus: int
     precision: str
     loss: str

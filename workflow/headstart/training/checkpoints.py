@@ -26,6 +26,8 @@ _SEAL = hashlib.sha256().digest_size
 class Progress:
     """Everything a training needs to go on after the last epoch that was saved.
 
+    `at_once` is how many images of a batch memory held, None where it held whole ones.
+
     Random numbers need no saved state: each epoch draws from a generator seeded by
     (run seed, epoch), so an interrupted run draws what an uninterrupted one does.
     """
@@ -38,6 +40,7 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
     val_losses: list[float] = field(default_factory=list)
     device_seconds: float = 0.0
+    at_once: int | None = None
     mlflow_run_id: str = ""
 
     def add(self, row: dict[str, float], select_by: str, model: "Callable[[], State]") -> None:

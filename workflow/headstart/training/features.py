@@ -4,17 +4,16 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.lib.format import open_memmap
-from torch import nn
 from tqdm import tqdm
 
 from headstart import disk, provenance
-from headstart.compute import devices
+from headstart.compute import devices, memory
 from headstart.compute.devices import Device
 from headstart.data.cache import ImageCache
 from headstart.experiment.config import Transform
@@ -94,11 +93,12 @@ def extract_flipped(
     np.save(output, np.concatenate(parts, axis=1))
 
 
-def _body(backbone: Prepared, device: Device) -> nn.Module:
+def _body(backbone: Prepared, device: Device) -> Callable[[torch.Tensor], torch.Tensor]:
     """The backbone without its head, in the form that infers fastest."""
     model = backbones.build(backbone, num_classes=2)
     layers.detach_head(model)
-    return layouts.place(layouts.fold_norms(model.eval(), backbone.image["size"]), device)
+    model = layouts.place(layouts.fold_norms(model.eval(), backbone.image["size"]), device)
+    return memory.inferring(model, memory.Parts(device))
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from headstart import HeadstartError
-from headstart.compute import devices, parallel
+from headstart.compute import devices, memory, parallel
 from headstart.experiment.config import Strategy
 from headstart.training.checkpoints import Progress
 from headstart.training.journal import Journal
@@ -37,6 +37,7 @@ def fit(task: Task, batches: Batches, strategy: Strategy, seed: int, journal: Jo
         HeadstartError: the loss is not finite, or memory does not suffice.
     """
     progress = journal.open()
+    task.parts.most = progress.at_once
     with _bar(strategy, batches, progress.epoch) as bar, logging_redirect_tqdm():
         first = 1
         for index, phase in enumerate(strategy.phases):
@@ -57,6 +58,7 @@ def fit(task: Task, batches: Batches, strategy: Strategy, seed: int, journal: Jo
                     row |= _train_epoch(task, batches, epoch, bar)
                     row |= _validate(task, batches)
                 progress.device_seconds += devices.seconds_spent(task.device) - started
+                progress.at_once = task.parts.most
                 row["seconds"] = row.pop("train_seconds") + row.pop("val_seconds")
                 _require_finite(row, index)
                 progress.add(row, strategy.training.select_by, task.kept)
@@ -80,12 +82,16 @@ def _memory(task: Task) -> Iterator[None]:
     """Say which settings decide the memory where there is too little."""
     try:
         yield
-    except RuntimeError as error:  # a CPU's has no type of its own
-        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+    except (RuntimeError, MemoryError) as error:
+        if not memory.ran_out(error):
             raise
+        settings = task.settings
+        what = f"out of memory with batches of {settings.batch_size} on {task.device}"
+        if settings.in_parts:
+            raise HeadstartError(f"{what}, even in parts: {memory.REMEDY}") from None
+        auto = " or set it to auto" if settings.gpus == 1 else ""
         raise HeadstartError(
-            f"out of memory with batches of {task.settings.batch_size} on {task.device}: lower "
-            "training.batch_size of this strategy, or image.size; or train fewer at once"
+            f"{what}: lower training.batch_size of this strategy{auto}, or {memory.REMEDY}"
         ) from None
 
 

@@ -1,5 +1,6 @@
 """What the frozen part of the backbone hands to the last stages, computed once."""
 
+import functools
 import logging
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from headstart import disk
+from headstart.compute import memory
 from headstart.compute.devices import Device
 from headstart.data.cache import ImageCache
 from headstart.models import backbones, layouts, tails
@@ -32,15 +34,17 @@ def extract(
         np.save(output, np.empty(0, np.float32))
         return
     model = layouts.place(model, device)
+    received = functools.partial(tails.received, model, trained)
+    look = memory.inferring(received, memory.Parts(device))
     partial = output.with_suffix(".partial")
     maps: np.ndarray | None = None
     with layouts.autocast(device):
         for positions, images in plain_batches(cache, backbone, device, "frozen part"):
-            received = tails.received(model, trained, images).float().cpu().numpy()
+            batch = look(images).float().cpu().numpy()
             if maps is None:
-                shape = (1, len(cache), *received.shape[1:])
+                shape = (1, len(cache), *batch.shape[1:])
                 maps = open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
                 disk.reserve(partial, partial.stat().st_size)
-            maps[0, positions] = received
+            maps[0, positions] = batch
     partial.replace(output)
     logger.info("%d images before the last %d stages", len(cache), stages)

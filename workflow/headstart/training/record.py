@@ -82,6 +82,7 @@ def _cost(inputs: Inputs, progress: Progress, whole: nn.Module) -> dict[str, Any
         "trials": len(tuned.get("trials", [])),
         "tuning_device_seconds": tuned.get("device_seconds", 0.0),
         "images_per_second": float(history.images_per_second.median()),
+        "images_at_once": progress.at_once,
         "peak_memory_bytes": devices.peak_memory_bytes(inputs.device),
         "trainable_parameters": _trained(whole, inputs.job.strategy.phases),
         "parameters": sum(parameter.numel() for parameter in whole.parameters()),
