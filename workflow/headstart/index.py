@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from headstart import HeadstartError, entries, prediction, store, tracking
+from headstart import HeadstartError, entries, outages, prediction, store, tracking
 from headstart.data.cache import ImageCache
 
 if TYPE_CHECKING:
@@ -45,8 +45,24 @@ def make(results: Path, address: str = "") -> Iterator[tuple[str, int, int]]:
         try:
             yield (folder.name, *_experiment(folder, results / "mlflow", address))
         except MlflowException as error:
-            first = str(error).splitlines()[0][:200]
-            raise HeadstartError(f"{folder}: the MLflow store refuses: {first}") from None
+            raise HeadstartError(
+                f"{folder}: the MLflow store refuses: {store.reason(error)}"
+            ) from None
+
+
+def catch_up(folder: Path) -> int:
+    """Log what the jobs of an experiment could not, as far as the store takes it now.
+
+    Returns:
+        The number of runs that were logged.
+    """
+    known = folder / "tracking.json"
+    if not outages.mark(known).exists():
+        return 0
+    new = 0
+    with outages.spared(known):
+        _, new = _experiment(folder, folder.with_name("mlflow"), "")
+    return new
 
 
 def _experiment(folder: Path, mlflow: Path, address: str) -> tuple[int, int]:
@@ -59,16 +75,18 @@ def _experiment(folder: Path, mlflow: Path, address: str) -> tuple[int, int]:
         _log(prepared, folder, path)
     for path in sorted(folder.glob(_CHOICES)):
         key = entries.tuning_key(json.loads(path.read_text()))
-        if not _finished(prepared, f"tags.`headstart.run` = '{key}'"):
+        if not _finished(prepared, key):
             entries.chosen(prepared, path)
     _log_whole(prepared, folder)
+    if not address:
+        outages.mark(folder / "tracking.json").unlink(missing_ok=True)
     return len(records), len(new)
 
 
-def _finished(prepared: dict[str, str], query: str) -> "list[Run]":
-    client = store.client(prepared["uri"])
-    query += " and attributes.status = 'FINISHED' and tags.`headstart.superseded` = 'false'"
-    return list(client.search_runs([prepared["experiment_id"]], query))
+def _finished(prepared: dict[str, str], key: str) -> "list[Run]":
+    query = f"tags.`headstart.run` = '{key}' and attributes.status = 'FINISHED'"
+    query = tracking.current(prepared, query)
+    return list(store.client(prepared["uri"]).search_runs([prepared["experiment_id"]], query))
 
 
 def _is_there(prepared: dict[str, str], record: Path) -> bool:
@@ -93,11 +111,11 @@ def _log(prepared: dict[str, str], folder: Path, record: Path) -> None:
     logger.info("%s: %s", folder.name, name)
     history, metrics = record.with_name("history.csv"), record.with_name("metrics.json")
     with log.ending():
+        if not run.get("derived"):
+            _log_training(log, folder, record)
         entries.trained(log, record, history if history.exists() else None)
         if metrics.exists():
             entries.tested(log, metrics)
-        if not run.get("derived"):
-            _log_training(log, folder, record)
 
 
 def _log_training(log: tracking.RunLog, folder: Path, record: Path) -> None:

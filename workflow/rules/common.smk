@@ -9,7 +9,7 @@ from snakemake.utils import update_config
 
 WORKFLOW = Path(os.path.relpath(Path(os.fspath(workflow.current_basedir)).parent))
 sys.path.insert(0, str(WORKFLOW.resolve()))
-from headstart import HeadstartError, store, tracking  # noqa: E402
+from headstart import HeadstartError, outages, store, tracking  # noqa: E402
 from headstart.compute import devices  # noqa: E402
 from headstart.experiment import config as experiments  # noqa: E402
 from headstart.experiment import lines, loading, schema, tuning  # noqa: E402
@@ -41,9 +41,10 @@ try:
         loading.written(file)
     EXPERIMENT = loading.from_dict(config, ORIGIN)
     if workflow.is_main_process:
-        from headstart import preflight, progress
+        from headstart import preflight, progress, store_checks
 
         preflight.check(EXPERIMENT, ORIGIN)
+        store_checks.require_usable(tracking.uri(TRACKING))
         if SUBMITS:
             store.share(tracking.uri(TRACKING))
         logger.addHandler(progress.StudyProgress(logger.info))
@@ -115,11 +116,19 @@ def run_labels(figure):
 
 def end_as_failed():
     """Let the experiment's run in MLflow say so, if there is one."""
-    try:
-        store = tracking.read(Path(RESULTS, "tracking.json"))
-        tracking.RunLog.open(store, store["parent_run_id"]).end("FAILED")
-    except (FileNotFoundError, HeadstartError):
-        return  # the job that failed has told why
+    known = Path(RESULTS, "tracking.json")
+    if known.exists():
+        with outages.spared(known):
+            store = tracking.reach(known)
+            tracking.RunLog.open(store, store["parent_run_id"]).end("FAILED")
+
+
+def complete_index():
+    """Give MLflow what it did not take while its server was away."""
+    from headstart import index
+
+    if new := index.catch_up(Path(RESULTS)):
+        logger.info(f"MLflow has {new} runs now that it lacked")
 
 
 def print_verdict():
