@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 
     indexing = commands.add_parser("index", help="make the MLflow index again from results/")
     indexing.add_argument("--store", default="", metavar="URI", help="of another MLflow store")
+    indexing.add_argument("--experiment", default="*", metavar="E", help="that alone")
     indexing.set_defaults(run=index)
     return parser
 
@@ -176,7 +177,7 @@ def index(options: argparse.Namespace) -> int:
     """Make the MLflow index again from the results, and say what was missing."""
     from headstart import index as indexing
 
-    for name, runs, new in indexing.make(results.ROOT, options.store):
+    for name, runs, new in indexing.make(results.ROOT, options.store, options.experiment):
         print(f"{name:<12}{runs} runs, {new} of them logged now", flush=True)
     return 0
 

@@ -21,7 +21,7 @@ _RUNS = "runs/*/*/*/*/run.json"
 _CHOICES = "tuning/*/*/*/choice.json"
 
 
-def make(results: Path, address: str = "") -> Iterator[tuple[str, int, int]]:
+def make(results: Path, address: str = "", experiment: str = "*") -> Iterator[tuple[str, int, int]]:
     """Log what the experiments under `results` have and the store lacks.
 
     The files stay as they are, but for tracking.json, which says where jobs log: a run keeps its
@@ -29,6 +29,7 @@ def make(results: Path, address: str = "") -> Iterator[tuple[str, int, int]]:
 
     Args:
         address: of another store than the jobs'.
+        experiment: that alone; by default all.
 
     Yields:
         Of each experiment its name, the number of its runs and of those that were logged now.
@@ -38,7 +39,7 @@ def make(results: Path, address: str = "") -> Iterator[tuple[str, int, int]]:
     """
     from mlflow.exceptions import MlflowException
 
-    folders = sorted({path.parents[5] for path in results.glob(f"*/{_RUNS}")})
+    folders = sorted({path.parents[5] for path in results.glob(f"{experiment}/{_RUNS}")})
     if not folders:
         raise HeadstartError(f"no experiment under {results}/ has a trained run; nothing to index")
     for folder in folders:
@@ -48,21 +49,6 @@ def make(results: Path, address: str = "") -> Iterator[tuple[str, int, int]]:
             raise HeadstartError(
                 f"{folder}: the MLflow store refuses: {store.reason(error)}"
             ) from None
-
-
-def catch_up(folder: Path) -> int:
-    """Log what the jobs of an experiment could not, as far as the store takes it now.
-
-    Returns:
-        The number of runs that were logged.
-    """
-    known = folder / "tracking.json"
-    if not outages.mark(known).exists():
-        return 0
-    new = 0
-    with outages.spared(known):
-        _, new = _experiment(folder, folder.with_name("mlflow"), "")
-    return new
 
 
 def _experiment(folder: Path, mlflow: Path, address: str) -> tuple[int, int]:

@@ -39,9 +39,11 @@ def spared(tracking: Path) -> Iterator[None]:
         if tracking in _told:
             return
         _told.add(tracking)
-        known = isinstance(error, HeadstartError)
-        text = str(error) if known else f"MLflow takes no more ({one_line(store.reason(error))})"
-        logger.warning("%s. The work goes on; `headstart index` completes what MLflow lacks", text)
+        if isinstance(error, HeadstartError):
+            text = str(error).partition(";")[0]
+        else:
+            text = f"MLflow takes no more ({one_line(store.reason(error))})"
+        logger.warning("%s: the work goes on, and `headstart index` completes the record", text)
 
 
 def made_up_id() -> str:

@@ -73,12 +73,16 @@ def lock(folder: Path, uri: str = "") -> FileLock:
 
 
 def make(uri: str) -> None:
-    """Make the tables, unless they are there; one host's jobs may then read while one writes."""
-    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
+    """Make the tables, unless they are there; one host's jobs may then read while one writes.
+
+    The Default experiment is made here, since by itself MLflow would put the path of the working
+    folder into SQL as it is, quotation marks included.
+    """
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     path = Path(uri.removeprefix(SQLITE))
     if not path.exists():
-        _initialize_tables(create_sqlalchemy_engine(uri))
+        SqlAlchemyStore(uri, (path.absolute().parent / "mlruns").as_uri())
     _set_journal(path, os.environ.get(_JOURNAL, "wal"))
 
 
@@ -164,8 +168,8 @@ def require_answer(uri: str) -> None:
     """
     if fault := _fault(uri) if uri.startswith("http") else _closed(uri):
         raise Silent(
-            f"the MLflow server {shown(uri)} {fault}; see to it, or unset MLFLOW_TRACKING_URI for a "
-            "store under results/"
+            f"the MLflow server {shown(uri)} {fault}; see to it, or unset MLFLOW_TRACKING_URI for "
+            "a store under results/"
         )
 
 

@@ -71,7 +71,8 @@ def _require_driver(uri: str) -> None:
 
 def _require_file(path: Path) -> None:
     there = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
-    if (path.exists() and not path.is_file()) or not os.access(there, os.W_OK):
+    right = there.is_file() if path.exists() else there.is_dir()
+    if not right or not os.access(there, os.W_OK):
         raise HeadstartError(f"the MLflow store {path} cannot be made or written: see {there}")
     follow(f"{SQLITE}{path}")
     if not path.is_file():

@@ -101,7 +101,7 @@ class RunLog:
         try:
             run = found[0] if found else client.get_run(run_id)
         except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 raise
             return None
         return RunLog(client, str(run.info.run_id))

@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -125,10 +126,14 @@ def end_as_failed():
 
 def complete_index():
     """Give MLflow what it did not take while its server was away."""
-    from headstart import index
-
-    if new := index.catch_up(Path(RESULTS)):
-        logger.info(f"MLflow has {new} runs now that it lacked")
+    if not outages.mark(Path(RESULTS, "tracking.json")).exists():
+        return
+    command = [sys.executable, "-m", "headstart.cli", "index", "--experiment"]
+    done = subprocess.run(
+        [*command, EXPERIMENT.experiment], capture_output=True, text=True
+    )
+    said = (done.stderr if done.returncode else done.stdout).strip().splitlines()
+    logger.info(f"headstart index: {said[-1]}")
 
 
 def print_verdict():
