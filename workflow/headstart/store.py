@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,7 +65,7 @@ def lock(folder: Path, uri: str = "") -> FileLock:
     """The lock of what only one process at a time may do to the store in `folder`.
 
     Args:
-        uri: of a store that may be another file, which other projects may use too.
+        uri: of a store in another file, which other projects may use too.
     """
     if uri.startswith(SQLITE):
         folder = Path(uri.removeprefix(SQLITE)).parent
@@ -161,7 +162,7 @@ def reason(error: BaseException) -> str:
 
 @functools.cache  # of an answer only: it is asked for once in a process
 def require_answer(uri: str) -> None:
-    """Ask a server for a sign that it is MLflow's, and a database's host for a connection.
+    """Ask a server for a sign that it is MLflow's, or a database's host for a connection.
 
     Raises:
         Silent: there is none within seconds.
@@ -189,10 +190,8 @@ def _fault(uri: str) -> str | None:
         return f"lets nobody in (status {answer.status_code}) without its name and password"
     if answer.status_code != 200:
         return f"answers with status {answer.status_code}"
-    try:
-        return None if isinstance(answer.json(), dict) else "does not answer as MLflow does"
-    except ValueError:
-        return "does not answer as MLflow does"
+    is_json = answer.text.lstrip().startswith("{")
+    return None if is_json else "does not answer as MLflow does"
 
 
 def _closed(uri: str) -> str | None:
@@ -245,9 +244,20 @@ def follow(uri: str) -> None:
     path = Path(uri.removeprefix(SQLITE))
     if not uri.startswith(SQLITE) or not path.is_file():
         return
+    with opened(path) as connection:
+        _follow(connection, path.resolve().parent)
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection to the store's file.
+
+    Raises:
+        HeadstartError: the file is damaged, or may not be written.
+    """
     try:
         with closing(sqlite3.connect(path, timeout=60)) as connection:
-            _follow(connection, path.resolve().parent)
+            yield connection
     except sqlite3.DatabaseError as error:
         raise HeadstartError(
             f"the MLflow store {path} cannot be used: {error}; if it is damaged, move it away and "

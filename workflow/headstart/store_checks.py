@@ -2,15 +2,13 @@
 
 import os
 import re
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from importlib import metadata, util
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from headstart import HeadstartError
-from headstart.store import ADVICE, SQLITE, follow, shown
+from headstart.store import ADVICE, SQLITE, opened, shown
 
 _DATABASES = ("postgresql", "mysql", "mssql")
 _KNOWN = f"http://HOST:PORT, sqlite:///FILE or a database ({', '.join(_DATABASES)})"
@@ -74,13 +72,14 @@ def _require_file(path: Path) -> None:
     right = there.is_file() if path.exists() else there.is_dir()
     if not right or not os.access(there, os.W_OK):
         raise HeadstartError(f"the MLflow store {path} cannot be made or written: see {there}")
-    follow(f"{SQLITE}{path}")
     if not path.is_file():
         return
-    with closing(sqlite3.connect(path, timeout=60)) as connection:
-        if not connection.execute(_TABLES).fetchone():
-            return  # made, but never filled
-        (version,) = connection.execute(_VERSION).fetchone()
+    with opened(path) as connection:
+        filled = connection.execute(_TABLES).fetchone()
+        found = connection.execute(_VERSION).fetchone() if filled else None
+    if found is None:
+        return
+    (version,) = found
     revisions = dict(_revisions())
     if version not in revisions:
         raise HeadstartError(

@@ -54,6 +54,7 @@ def prepare(folder: Path, experiment: str, address: str = "") -> dict[str, str]:
     folder.mkdir(parents=True, exist_ok=True)
     address = address or uri(folder)
     store_checks.require_usable(address)
+    store.follow(address)
     store.require_answer(address)
     local = address.startswith(store.SQLITE)
     with store.lock(folder):

@@ -47,6 +47,7 @@ def serve(port: int, experiment: str | None) -> int:
             f"{folder / 'mlflow.db'} does not exist; run an experiment first: make run, or, if "
             f"one is finished, {store.ADVICE}"
         )
+    store.follow(uri)
     with running(uri, port) as process:
         _open(uri, wait_until_up(process, port), experiment)
         print("Ctrl-C ends it", flush=True)

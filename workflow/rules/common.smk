@@ -2,7 +2,6 @@
 
 import atexit
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -122,18 +121,6 @@ def end_as_failed():
         with outages.spared(known):
             store = tracking.reach(known)
             tracking.RunLog.open(store, store["parent_run_id"]).end("FAILED")
-
-
-def complete_index():
-    """Give MLflow what it did not take while its server was away."""
-    if not outages.mark(Path(RESULTS, "tracking.json")).exists():
-        return
-    command = [sys.executable, "-m", "headstart.cli", "index", "--experiment"]
-    done = subprocess.run(
-        [*command, EXPERIMENT.experiment], capture_output=True, text=True
-    )
-    said = (done.stderr if done.returncode else done.stdout).strip().splitlines()
-    logger.info(f"headstart index: {said[-1]}")
 
 
 def print_verdict():

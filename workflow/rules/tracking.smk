@@ -1,5 +1,7 @@
 """The MLflow store that training, evaluation and comparison log to."""
 
+import subprocess
+
 
 rule tracking_init:
     input:
@@ -24,3 +26,22 @@ rule tracking_init:
         "Preparing the MLflow store"
     script:
         "../scripts/tracking_init.py"
+
+
+def complete_index():
+    """Give MLflow what it did not take while its server was away."""
+    if not outages.mark(Path(RESULTS, "tracking.json")).exists():
+        return
+    command = [sys.executable, "-m", "headstart.cli", "index", "--experiment"]
+    done = subprocess.run(
+        [*command, EXPERIMENT.experiment], capture_output=True, text=True
+    )
+    said = (done.stderr if done.returncode else done.stdout).strip().splitlines()
+    print(f"headstart index: {said[-1]}", file=sys.stderr)
+
+
+@atexit.register
+def complete_index_of_the_finished():
+    """Snakemake calls no hook where there is nothing to do."""
+    if workflow.executor_plugin and not workflow.dryrun and not len(workflow.dag):
+        complete_index()
