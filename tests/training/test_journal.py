@@ -53,6 +53,7 @@ def tracked(resume: ResumeFile, lost: bool = False) -> TrackedJournal:
         return Log(run_id, resume)
 
     tracking = resume.path.with_name("tracking.json")
+    tracking.write_text('{"uri": "http://server:5000"}')
     return TrackedJournal(resume, tracking, reopen, lambda: Log("new", resume))
 
 
@@ -101,7 +102,10 @@ def test_a_training_goes_on_while_its_server_is_down(resume, monkeypatch, caplog
     with monkeypatch.context() as down:
         down.setattr(journal._log, "epochs", refuse)
         journal.save(progress)
-    assert "connection refused" in caplog.text and resume.load().epoch == 1
+    assert (
+        "http://server:5000 takes no more (connection refused)" in caplog.text
+        and resume.load().epoch == 1
+    )
     progress.epoch, progress.history = 2, [{"epoch": 1}, {"epoch": 2}]
     journal.save(progress)
     assert journal._log.told == [(2, 2)]

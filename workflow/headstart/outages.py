@@ -1,7 +1,9 @@
 """What a job does where MLflow takes nothing: it says so once, goes on, and leaves word of it."""
 
 import contextlib
+import json
 import logging
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +11,10 @@ from pathlib import Path
 from headstart import HeadstartError, one_line, store
 
 logger = logging.getLogger(__name__)
+logging.getLogger("urllib3").setLevel(logging.ERROR)  # each retry would be a line more
+
+_TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"  # which `store` sets, unless a person has
+_FILES = 60  # seconds
 
 _told: set[Path] = set()
 
@@ -42,8 +48,20 @@ def spared(tracking: Path) -> Iterator[None]:
         if isinstance(error, HeadstartError):
             text = str(error).partition(";")[0]
         else:
-            text = f"MLflow takes no more ({one_line(store.reason(error))})"
+            place = store.shown(json.loads(tracking.read_text())["uri"])
+            text = f"MLflow at {place} takes no more ({one_line(store.reason(error))})"
         logger.warning("%s: the work goes on, and `headstart index` completes the record", text)
+
+
+@contextlib.contextmanager
+def patience() -> Iterator[None]:
+    """Around a transfer of files, which a server may have to hand on before it answers."""
+    before = os.environ[_TIMEOUT]
+    os.environ[_TIMEOUT] = str(max(int(before), _FILES))
+    try:
+        yield
+    finally:
+        os.environ[_TIMEOUT] = before
 
 
 def made_up_id() -> str:

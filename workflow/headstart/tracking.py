@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart import HeadstartError, projects, store, store_checks
+from headstart import HeadstartError, outages, projects, store, store_checks
 from headstart.parameters import flatten
 
 if TYPE_CHECKING:
@@ -200,8 +200,9 @@ class RunLog:
         self.client.set_tag(self.run_id, "mlflow.note.content", text)
 
     def files(self, paths: Iterable[Path], folder: str | None = None) -> None:
-        for path in paths:
-            self.client.log_artifact(self.run_id, str(path), folder)
+        with outages.patience():
+            for path in paths:
+                self.client.log_artifact(self.run_id, str(path), folder)
 
     def dataset(self, frame: "pd.DataFrame", name: str, source: str) -> None:
         """Log the images and labels that the run trained on as its input."""
@@ -233,7 +234,7 @@ class RunLog:
         model = model.cpu().eval()
         with torch.inference_mode():
             output = model(torch.from_numpy(example)).numpy()
-        with mlflow.start_run(run_id=self.run_id):
+        with outages.patience(), mlflow.start_run(run_id=self.run_id):
             mlflow.pytorch.log_model(
                 model,
                 name="model",
