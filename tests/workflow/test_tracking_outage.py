@@ -106,7 +106,7 @@ def before_training(finished: Path, copy: Path) -> Path:
 
 def killed_half_way(project: Path, server: Real) -> str:
     """Run the study, kill the server after the first epoch of `full`, and return what was said."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "experiment.yaml"]
+    command = [sys.executable, "-m", "snakemake", "--cores", "4", "--configfile", "experiment.yaml"]
     log = project / "said.txt"
     with log.open("w") as file:
         study = subprocess.Popen(
