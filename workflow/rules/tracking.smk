@@ -43,5 +43,7 @@ def complete_index():
 @atexit.register
 def complete_index_of_the_finished():
     """Snakemake calls no hook where there is nothing to do."""
-    if workflow.executor_plugin and not workflow.dryrun and not len(workflow.dag):
-        complete_index()
+    planned = workflow.executor_plugin and workflow.dag is not None
+    if workflow.is_main_process and planned and not workflow.dryrun:
+        if not len(workflow.dag):
+            complete_index()
