@@ -10,7 +10,7 @@ from pathlib import Path
 import mlflow
 from playwright.sync_api import Browser, sync_playwright
 
-from headstart import mlflow_pages, tracking, ui
+from headstart import mlflow_pages, projects, tracking, ui
 
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs/images"
@@ -40,7 +40,8 @@ def mlflow_view(browser: Browser) -> None:
     store = tracking.uri(ROOT / "results/mlflow")
     with ui.running(store, PORT) as server:
         base = ui.wait_until_up(server, PORT)
-        pages = mlflow_pages.addresses(mlflow.MlflowClient(store), EXPERIMENT, base)
+        project = projects.identity(ROOT / "results")
+        pages = mlflow_pages.addresses(mlflow.MlflowClient(store), EXPERIMENT, base, project)
         page = browser.new_page(viewport={"width": 1440, "height": 600})
         page.set_default_timeout(60_000)
         page.goto(pages[mlflow_pages.TABLE])

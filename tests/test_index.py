@@ -163,7 +163,7 @@ def told(run: Run) -> tuple:
     [
         ([], "no experiment under results/ has a trained run"),
         (["--store", "http://127.0.0.1:9"], "http://127.0.0.1:9 does not answer"),
-        (["--store", "nonsense://x"], "the MLflow store refuses"),
+        (["--store", "nonsense://x"], "'nonsense://x' names no MLflow store"),
     ],
 )
 def test_what_cannot_be_indexed_is_one_line(project, tmp_path, capsys, arguments, part):

@@ -8,7 +8,7 @@ import pytest
 import small_results
 from ports import free_port
 
-from headstart import index, mlflow_pages, ui
+from headstart import index, mlflow_pages, projects, ui
 
 WIDTH, HEIGHT = 1440, 900
 
@@ -23,7 +23,8 @@ def pages(browser, tmp_path_factory) -> Iterator[dict[str, str]]:
     port = free_port()
     with ui.running(address, port) as server:
         base = ui.wait_until_up(server, port)
-        yield mlflow_pages.addresses(mlflow.MlflowClient(address), "cells", base)
+        project = projects.identity(results)
+        yield mlflow_pages.addresses(mlflow.MlflowClient(address), "cells", base, project)
 
 
 @pytest.fixture

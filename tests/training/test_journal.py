@@ -1,6 +1,6 @@
 """The journal: saved often enough, and one MLflow run for a training, however often it dies."""
 
-import contextlib
+import time
 
 import pytest
 import torch
@@ -9,6 +9,7 @@ from small_training import LP_FT, Interrupted, assert_same, fit, image_batches
 
 from headstart import HeadstartError
 from headstart.training import checkpoints
+from headstart.training import journal as journals
 from headstart.training.checkpoints import Progress, ResumeFile
 from headstart.training.journal import Journal, TrackedJournal
 
@@ -37,9 +38,6 @@ class Log:
     def epochs(self, history: list[dict[str, float]]) -> None:
         self.told.append((len(history), self.resume.load().epoch))
 
-    def ending(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
-
 
 @pytest.fixture
 def resume(tmp_path) -> ResumeFile:
@@ -54,42 +52,46 @@ def tracked(resume: ResumeFile, lost: bool = False) -> TrackedJournal:
             raise HeadstartError(f"MLflow run {run_id} is gone")
         return Log(run_id, resume)
 
-    return TrackedJournal(resume, reopen, lambda: Log("new", resume))
+    tracking = resume.path.with_name("tracking.json")
+    tracking.write_text('{"uri": "http://server:5000"}')
+    return TrackedJournal(resume, tracking, reopen, lambda: Log("new", resume))
 
 
 def test_a_training_starts_one_mlflow_run_and_goes_on_in_it(resume):
     journal = tracked(resume)
     progress = journal.open()
-    assert progress == Progress(mlflow_run_id="new") and journal.log.run_id == "new"
+    assert progress == Progress(mlflow_run_id="new") and journal._log.run_id == "new"
     progress.epoch, progress.mlflow_run_id = 1, "the first"
     journal.save(progress)
     again = tracked(resume)
-    assert again.open() == progress and again.log.run_id == "the first"
+    assert again.open() == progress and again._log.run_id == "the first"
 
 
 def test_a_lost_mlflow_run_is_replaced_for_good(resume, caplog):
     resume.save(Progress(epoch=1, mlflow_run_id="lost"))
     journal = tracked(resume, lost=True)
     progress = journal.open()
-    assert (progress.epoch, progress.mlflow_run_id, journal.log.run_id) == (1, "new", "new")
+    assert (progress.epoch, progress.mlflow_run_id, journal._log.run_id) == (1, "new", "new")
     assert "MLflow run lost is gone; logging all epochs to a new run" in caplog.text
     journal.save(progress)
     assert resume.load().mlflow_run_id == "new"
 
 
-def test_mlflow_is_told_of_what_is_already_saved(resume):
+def test_mlflow_is_told_of_what_is_already_saved(resume, monkeypatch):
     """Else a kill in between would leave epochs in MLflow that the next attempt trains anew."""
+    monkeypatch.setattr(journals, "_PAUSE", 0)
     journal = tracked(resume)
     progress = journal.open()
     for epoch in (1, 2):
         progress.epoch = epoch
         progress.history.append({"epoch": epoch})
         journal.save(progress)
-    assert journal.log.told == [(1, 1), (2, 2)]
+    assert journal._log.told == [(1, 1), (2, 2)]
 
 
 def test_a_training_goes_on_while_its_server_is_down(resume, monkeypatch, caplog):
     """The epochs are in the resume file, and go to MLflow with the next that it takes."""
+    monkeypatch.setattr(journals, "_PAUSE", 0)
     journal = tracked(resume)
     progress = journal.open()
     progress.epoch, progress.history = 1, [{"epoch": 1}]
@@ -98,12 +100,27 @@ def test_a_training_goes_on_while_its_server_is_down(resume, monkeypatch, caplog
         raise MlflowException("connection refused")
 
     with monkeypatch.context() as down:
-        down.setattr(journal.log, "epochs", refuse)
+        down.setattr(journal._log, "epochs", refuse)
         journal.save(progress)
-    assert "connection refused" in caplog.text and resume.load().epoch == 1
+    assert (
+        "http://server:5000 takes no more (connection refused)" in caplog.text
+        and resume.load().epoch == 1
+    )
     progress.epoch, progress.history = 2, [{"epoch": 1}, {"epoch": 2}]
     journal.save(progress)
-    assert journal.log.told == [(2, 2)]
+    assert journal._log.told == [(2, 2)]
+
+
+def test_a_store_that_is_slow_is_told_seldom(resume, monkeypatch):
+    journal = tracked(resume)
+    progress = journal.open()
+    monkeypatch.setattr(journal._log, "epochs", lambda _: (told.append(1), time.sleep(0.05)))
+    told: list[int] = []
+    began = time.monotonic()
+    while time.monotonic() < began + 1:
+        progress.epoch += 1
+        journal.save(progress)
+    assert progress.epoch > len(told) and len(told) <= 3
 
 
 def test_a_closed_journal_leaves_no_file(resume):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from small_project import CONFIG, snakemake, write_config
 
-from headstart import HeadstartError
+from headstart import HeadstartError, cli
 from headstart.experiment import loading
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
@@ -30,6 +30,27 @@ def test_a_wrong_config_stops_in_one_line_before_any_job(
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     assert re.match(r"error: experiment\.yaml:\d+: ", lines[-1]) and told in lines[-1]
     assert "Traceback" not in done.stderr and "Execute" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        ("htp://host:5000", "'htp://host:5000' names no MLflow store"),
+        ("sqlite:///experiment.yaml", "the MLflow store experiment.yaml cannot be used"),
+    ],
+    ids=["kind", "junk"],
+)
+def test_a_store_of_no_use_stops_in_one_line_before_any_job(
+    project: Path, uri: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    done = snakemake(project, MLFLOW_TRACKING_URI=uri)
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == 1 and last.startswith(f"error: {told}")
+    assert "Traceback" not in done.stderr and "Execute" not in done.stderr
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert cli.main(["check", "experiment.yaml"]) == 1
+    assert capsys.readouterr().err == f"{last}\n"
 
 
 def test_snakemake_says_of_an_unreadable_file_what_check_says(

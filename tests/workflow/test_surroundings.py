@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("surroundings"), pyt
 
 PHASE = {"train": "head", "epochs": 1, "lr": 0.01}
 SMALL = CONFIG | {"strategies": {"head_only": {"init": "pretrained", "phases": [PHASE]}}}
-PATH = "Müller's solar 电池 [1] $HOME; a&b"
+PATH = 'Müller\'s "solar" 电池 [1] $HOME; a&b'
 DAY = 86_400
 
 

@@ -7,7 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart import HeadstartError, __version__, exporting, predicting, preflight, results
+from headstart import (
+    HeadstartError,
+    __version__,
+    exporting,
+    predicting,
+    preflight,
+    results,
+    store,
+    store_checks,
+    tracking,
+)
 from headstart import ui as viewing
 from headstart.compute import leases
 from headstart.experiment import config, loading
@@ -61,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 
     indexing = commands.add_parser("index", help="make the MLflow index again from results/")
     indexing.add_argument("--store", default="", metavar="URI", help="of another MLflow store")
+    indexing.add_argument("--experiment", default="*", metavar="E", help="that alone")
     indexing.set_defaults(run=index)
     return parser
 
@@ -85,12 +96,14 @@ def check(options: argparse.Namespace) -> int:
     raw, origin = loading.read(options.file, options.overrides)
     experiment = loading.from_dict(raw, origin)
     survey = preflight.check(experiment, origin)
+    store_checks.require_usable(tracking.uri(results.ROOT / "mlflow"))
     gpus = leases.visible()
     print(f"experiment  {experiment.experiment}")
     print(_images(experiment.dataset, survey))
     backbone = experiment.backbone
     print(f"backbone    {backbone.name} of {backbone.library}, weights {backbone.weights}")
     print(f"devices     {len(gpus)} GPUs" if gpus else "devices     no GPU: the CPU")
+    print(f"tracking    {_tracking()}")
     print(_grid(experiment))
     print("what would run:", flush=True)
     return _dry_run(options.file, options.overrides)
@@ -100,6 +113,16 @@ def _images(dataset: config.Dataset, survey: "Survey | None") -> str:
     if survey is None:
         return f"images      to be fetched from {dataset.address or f'torchvision, {dataset.name}'}"
     return "\n".join(f"{heading:<12}{text}" for heading, text in survey.lines())
+
+
+def _tracking() -> str:
+    """The MLflow store, or what its server has to say."""
+    address = tracking.uri(results.ROOT / "mlflow")
+    try:
+        store.require_answer(address)
+    except store.Silent as error:
+        return str(error)
+    return store.shown(address)
 
 
 def _grid(experiment: config.Experiment) -> str:
@@ -154,7 +177,7 @@ def index(options: argparse.Namespace) -> int:
     """Make the MLflow index again from the results, and say what was missing."""
     from headstart import index as indexing
 
-    for name, runs, new in indexing.make(results.ROOT, options.store):
+    for name, runs, new in indexing.make(results.ROOT, options.store, options.experiment):
         print(f"{name:<12}{runs} runs, {new} of them logged now", flush=True)
     return 0
 

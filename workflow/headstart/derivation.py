@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from headstart import prediction, provenance
+from headstart import outages, prediction, provenance
 from headstart.compute.devices import Device
 from headstart.data.cache import ImageCache
 from headstart.models import backbones, mixing
@@ -88,4 +88,5 @@ def record(
     total["device_seconds"] += own_seconds
     total["trials"] = max(member["trials"] for member in members)
     on_val = any(member["trained_on_val"] for member in members)
-    return members[-1] | place | total | {"derived": kind, "trained_on_val": on_val}
+    own = {"derived": kind, "trained_on_val": on_val, "mlflow_run_id": outages.made_up_id()}
+    return members[-1] | place | total | own

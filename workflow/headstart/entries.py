@@ -37,9 +37,10 @@ def _place(run: dict[str, Any]) -> dict[str, str]:
 
 
 def trained(log: RunLog, run: Path, history: Path | None = None) -> None:
-    """Log what a run cost and was made by, its epochs that are not logged yet, and its files.
+    """Log a run's files, its epochs that are not logged yet, and at last what it cost.
 
-    Of mixed weights nothing was trained: the share that was chosen takes the epochs' place.
+    A run that has its cost so has all that its training left. Of mixed weights nothing was trained:
+    the share that was chosen takes the epochs' place.
 
     Args:
         run: the run.json.
@@ -58,16 +59,16 @@ def trained(log: RunLog, run: Path, history: Path | None = None) -> None:
             values["share"] = rows.set_index("epoch").lr[made["best_epoch"]]
         else:
             log.epochs({str(k): v for k, v in row.items()} for row in rows.to_dict("records"))
-    log.metrics(values)
     log.files(filter(None, [run, history]))
+    log.metrics(values)
 
 
 def tested(log: RunLog, metrics: Path) -> None:
-    """Log the values of a metrics.json, and what lies beside it: predictions and figures."""
-    scores = json.loads(metrics.read_text())["metrics"]
-    log.metrics({f"test_{key}": score["value"] for key, score in scores.items()})
+    """Log what lies beside a metrics.json, predictions and figures, and at last its values."""
     log.files([metrics, metrics.with_name("predictions.parquet")])
     log.files(sorted(metrics.with_name("figures").iterdir()), "figures")
+    scores = json.loads(metrics.read_text())["metrics"]
+    log.metrics({f"test_{key}": score["value"] for key, score in scores.items()})
 
 
 def chosen(tracking: Tracking, choice: Path) -> None:
@@ -110,7 +111,7 @@ def compared(tracking: Tracking, folder: Path, colours: Mapping[str, str]) -> No
             row = summary.loc[[(run.strategy, run.fraction)]].iloc[0]
             ends = {end: float(row[end]) for end in ("accuracy_low", "accuracy_high")}
             _place_among(tracking, str(run.mlflow_run_id), ends, colours[str(run.strategy)])
-        mlflow_pages.publish(log.client, tracking["experiment_id"])
+        mlflow_pages.publish(log.client, tracking["experiment_id"], tracking["project"])
 
 
 def _place_among(tracking: Tracking, run_id: str, ends: dict[str, float], colour: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from headstart import HeadstartError, entries, prediction, store, tracking
+from headstart import HeadstartError, entries, outages, prediction, store, tracking
 from headstart.data.cache import ImageCache
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _RUNS = "runs/*/*/*/*/run.json"
 _CHOICES = "tuning/*/*/*/choice.json"
 
 
-def make(results: Path, address: str = "") -> Iterator[tuple[str, int, int]]:
+def make(results: Path, address: str = "", experiment: str = "*") -> Iterator[tuple[str, int, int]]:
     """Log what the experiments under `results` have and the store lacks.
 
     The files stay as they are, but for tracking.json, which says where jobs log: a run keeps its
@@ -29,6 +29,7 @@ def make(results: Path, address: str = "") -> Iterator[tuple[str, int, int]]:
 
     Args:
         address: of another store than the jobs'.
+        experiment: that alone; by default all.
 
     Yields:
         Of each experiment its name, the number of its runs and of those that were logged now.
@@ -38,15 +39,16 @@ def make(results: Path, address: str = "") -> Iterator[tuple[str, int, int]]:
     """
     from mlflow.exceptions import MlflowException
 
-    folders = sorted({path.parents[5] for path in results.glob(f"*/{_RUNS}")})
+    folders = sorted({path.parents[5] for path in results.glob(f"{experiment}/{_RUNS}")})
     if not folders:
         raise HeadstartError(f"no experiment under {results}/ has a trained run; nothing to index")
     for folder in folders:
         try:
             yield (folder.name, *_experiment(folder, results / "mlflow", address))
         except MlflowException as error:
-            first = str(error).splitlines()[0][:200]
-            raise HeadstartError(f"{folder}: the MLflow store refuses: {first}") from None
+            raise HeadstartError(
+                f"{folder}: the MLflow store refuses: {store.reason(error)}"
+            ) from None
 
 
 def _experiment(folder: Path, mlflow: Path, address: str) -> tuple[int, int]:
@@ -59,16 +61,18 @@ def _experiment(folder: Path, mlflow: Path, address: str) -> tuple[int, int]:
         _log(prepared, folder, path)
     for path in sorted(folder.glob(_CHOICES)):
         key = entries.tuning_key(json.loads(path.read_text()))
-        if not _finished(prepared, f"tags.`headstart.run` = '{key}'"):
+        if not _finished(prepared, key):
             entries.chosen(prepared, path)
     _log_whole(prepared, folder)
+    if not address:
+        outages.mark(folder / "tracking.json").unlink(missing_ok=True)
     return len(records), len(new)
 
 
-def _finished(prepared: dict[str, str], query: str) -> "list[Run]":
-    client = store.client(prepared["uri"])
-    query += " and attributes.status = 'FINISHED' and tags.`headstart.superseded` = 'false'"
-    return list(client.search_runs([prepared["experiment_id"]], query))
+def _finished(prepared: dict[str, str], key: str) -> "list[Run]":
+    query = f"tags.`headstart.run` = '{key}' and attributes.status = 'FINISHED'"
+    query = tracking.current(prepared, query)
+    return list(store.client(prepared["uri"]).search_runs([prepared["experiment_id"]], query))
 
 
 def _is_there(prepared: dict[str, str], record: Path) -> bool:
@@ -93,11 +97,11 @@ def _log(prepared: dict[str, str], folder: Path, record: Path) -> None:
     logger.info("%s: %s", folder.name, name)
     history, metrics = record.with_name("history.csv"), record.with_name("metrics.json")
     with log.ending():
+        if not run.get("derived"):
+            _log_training(log, folder, record)
         entries.trained(log, record, history if history.exists() else None)
         if metrics.exists():
             entries.tested(log, metrics)
-        if not run.get("derived"):
-            _log_training(log, folder, record)
 
 
 def _log_training(log: tracking.RunLog, folder: Path, record: Path) -> None:

@@ -11,7 +11,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from headstart import HeadstartError, store
+from headstart import HeadstartError, projects, store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,29 +36,41 @@ _COLUMNS = {
 }
 
 
-def publish(client: "MlflowClient", experiment_id: str) -> bool:
-    """Put both views, for the strategies and fractions that the experiment has, into the store.
+def publish(client: "MlflowClient", experiment_id: str, project: str) -> bool:
+    """Put both views, for the strategies and fractions that the project has, into the store.
 
     Returns:
         Whether the store has them now: a server may refuse tags.
     """
     from mlflow.exceptions import MlflowException
 
-    grouped = _grouped(client.search_runs([experiment_id], _RUNS, max_results=5000))
+    shown = _shown(client, experiment_id, project)
+    found = _grouped(client.search_runs([experiment_id], shown, max_results=5000))
+    grouped = found | {"searchFilter": shown, **_ORDER, "runsHiddenMode": "SHOW_ALL"}
     try:
         for name, state in ((TABLE, _table(grouped)), (CHARTS, _charts(grouped))):
-            client.set_experiment_tag(experiment_id, _TAG + _key(name), _saved(name, state))
+            key = _TAG + _key(name, project)
+            client.set_experiment_tag(experiment_id, key, _saved(name, state))
     except MlflowException as error:
-        logger.warning("MLflow takes no prepared pages: %s", str(error).splitlines()[0])
+        logger.warning("MLflow takes no prepared pages: %s", store.reason(error))
         return False
     return True
 
 
-def addresses(client: "MlflowClient", experiment: str | None, base: str) -> dict[str, str]:
+def _shown(client: "MlflowClient", experiment_id: str, project: str) -> str:
+    """The query for the project's runs, or, where it has none, for everybody's."""
+    own = f"{_RUNS} AND {projects.of(project)}"
+    return own if client.search_runs([experiment_id], own, max_results=1) else _RUNS
+
+
+def addresses(
+    client: "MlflowClient", experiment: str | None, base: str, project: str
+) -> dict[str, str]:
     """Where to look, by a name: the views of an experiment, or a list where there are none.
 
     Args:
         base: the address of the server.
+        project: the identity of the project whose runs are shown.
 
     Raises:
         HeadstartError: the store has no such experiment.
@@ -69,20 +81,17 @@ def addresses(client: "MlflowClient", experiment: str | None, base: str) -> dict
     if found is None:
         raise HeadstartError(f"MLflow has no experiment {experiment!r}; {store.ADVICE}")
     runs = f"{base}/#/experiments/{found.experiment_id}/runs?workflowType=machine_learning&"
-    if not publish(client, found.experiment_id):
-        return {
-            "Runs": runs
-            + urlencode(
-                {"searchFilter": _RUNS, "orderByKey": _ORDER["orderByKey"], "orderByAsc": "false"}
-            )
-        }
-    table = {"viewStateShareKey": _key(TABLE)}
-    charts = {"compareRunsMode": "CHART", "viewStateShareKey": _key(CHARTS)}
+    if not publish(client, found.experiment_id, project):
+        shown = _shown(client, found.experiment_id, project)
+        ordered = {"orderByKey": _ORDER["orderByKey"], "orderByAsc": "false"}
+        return {"Runs": runs + urlencode({"searchFilter": shown} | ordered)}
+    table = {"viewStateShareKey": _key(TABLE, project)}
+    charts = {"compareRunsMode": "CHART", "viewStateShareKey": _key(CHARTS, project)}
     return {TABLE: runs + urlencode(table), CHARTS: runs + urlencode(charts)}
 
 
-def _key(view: str) -> str:
-    return f"headstart-{view.lower()}"
+def _key(view: str, project: str) -> str:
+    return f"headstart-{view.lower()}-{project}"
 
 
 def _saved(name: str, state: dict[str, Any]) -> str:
@@ -109,12 +118,9 @@ def _table(grouped: dict[str, Any]) -> dict[str, Any]:
     columns = {f"metrics.`{name}`": width for name, width in _COLUMNS.items()}
     widths = {"attributes.`Run Name`": 195, "runDateAndNestInfo": 80} | columns
     return grouped | {
-        "searchFilter": _RUNS,
-        **_ORDER,
         "selectedColumns": list(columns),
         "columnOrder": ["1", *widths, "duration"],
         "columnWidths": widths,
-        "runsHiddenMode": "SHOW_ALL",
     }
 
 
@@ -139,9 +145,6 @@ def _charts(grouped: dict[str, Any]) -> dict[str, Any]:
     ]
     shown = {"display": True, "isReordered": True, "deleted": False, "isGenerated": False}
     return grouped | {
-        "searchFilter": _RUNS,
-        **_ORDER,
-        "runsHiddenMode": "SHOW_ALL",
         "useGroupedValuesInCharts": False,
         "groupsExpanded": dict.fromkeys(grouped["groupsExpanded"], True),
         "isAccordionReordered": True,

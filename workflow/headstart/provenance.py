@@ -54,6 +54,11 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def write(path: Path, run: dict[str, Any]) -> None:
+    """Write a run.json."""
+    path.write_text(json.dumps(run, indent=2, sort_keys=True) + "\n")
+
+
 def require_whole(model: Path, run: dict[str, Any]) -> None:
     """Refuse a model that is not the one its run left.
 

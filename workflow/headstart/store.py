@@ -2,12 +2,17 @@
 
 import contextlib
 import fcntl
+import functools
 import logging
 import os
+import re
+import socket
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from filelock import FileLock
 
@@ -17,15 +22,21 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # 7 would be silent for minutes
+# With MLflow's own 120 seconds and 7 retries a dead server would be waited for in silence.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 
 logger = logging.getLogger(__name__)
 
 #: What to do where the store lacks something that results/ has.
 ADVICE = "make it again from the results: headstart index"
 
-_ANSWER = 10  # seconds in which a server has to
-_SCHEME = "sqlite:///"
+#: What the address of a store in a file begins with.
+SQLITE = "sqlite:///"
+
+_ANSWER = 5  # seconds in which a server has to
+_SEARCH = "/api/2.0/mlflow/experiments/search"
+_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _JOURNAL = "HEADSTART_SQLITE_JOURNAL"  # jobs inherit it
 _ARTIFACTS = "artifacts"
 # Where MLflow keeps absolute locations; not every version has all of these columns.
@@ -41,23 +52,38 @@ _MOVE = "UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({co
 _COLUMNS = "SELECT tables.name, c.name FROM sqlite_master tables, pragma_table_info(tables.name) c"
 
 
+class Silent(HeadstartError):
+    """The store's server does not answer, or not as MLflow does."""
+
+
 def uri(folder: Path) -> str:
     """The MLflow address of the store in `folder`."""
-    return f"{_SCHEME}{folder / 'mlflow.db'}"
+    return f"{SQLITE}{folder / 'mlflow.db'}"
 
 
-def lock(folder: Path) -> FileLock:
-    """The lock of what only one process at a time may do to the store in `folder`."""
+def lock(folder: Path, uri: str = "") -> FileLock:
+    """The lock of what only one process at a time may do to the store in `folder`.
+
+    Args:
+        uri: of a store in another file, which other projects may use too.
+    """
+    if uri.startswith(SQLITE):
+        folder = Path(uri.removeprefix(SQLITE)).parent
+        folder.mkdir(parents=True, exist_ok=True)
     return FileLock(folder / ".lock")
 
 
 def make(uri: str) -> None:
-    """Make the tables, unless they are there; one host's jobs may then read while one writes."""
-    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
+    """Make the tables, unless they are there; one host's jobs may then read while one writes.
 
-    path = Path(uri.removeprefix(_SCHEME))
+    The Default experiment is made here, since by itself MLflow would put the path of the working
+    folder into SQL as it is, quotation marks included.
+    """
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    path = Path(uri.removeprefix(SQLITE))
     if not path.exists():
-        _initialize_tables(create_sqlalchemy_engine(uri))
+        SqlAlchemyStore(uri, (path.absolute().parent / "mlruns").as_uri())
     _set_journal(path, os.environ.get(_JOURNAL, "wal"))
 
 
@@ -74,9 +100,9 @@ def share(uri: str) -> None:
     Raises:
         HeadstartError: the file system does not lock files.
     """
-    if not uri.startswith(_SCHEME):
+    if not uri.startswith(SQLITE):
         return
-    path = Path(uri.removeprefix(_SCHEME))
+    path = Path(uri.removeprefix(SQLITE))
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with (path.parent / ".locks").open("w") as file:
@@ -104,30 +130,80 @@ def client(uri: str) -> "MlflowClient":
     """MLflow's client of a store that is there.
 
     Raises:
-        HeadstartError: the file is gone or damaged, or the server does not answer.
+        HeadstartError: the file is gone or damaged, or, as Silent, the server does not answer.
     """
     follow(uri)
-    path = Path(uri.removeprefix(_SCHEME))
-    if uri.startswith(_SCHEME) and not path.is_file():
+    path = Path(uri.removeprefix(SQLITE))
+    if uri.startswith(SQLITE) and not path.is_file():
         raise HeadstartError(f"the MLflow store {path} is gone; {ADVICE}")
-    if uri.startswith("http"):
-        _require_answer(uri)
+    require_answer(uri)
     import mlflow
 
     mlflow.set_tracking_uri(uri)
     return mlflow.MlflowClient()
 
 
-def _require_answer(uri: str) -> None:
-    import requests
+def shown(uri: str) -> str:
+    """An address without the password that it may hold."""
+    return re.sub(r"(?<=://)[^/@]*@", "", uri)
 
+
+def reason(error: BaseException) -> str:
+    """Why a store did not take a call, in a few words out of what MLflow says of it."""
+    text = str(error)
+    if found := re.search(r"\[Errno -?\d+\] ([^'\")\]]+)|(Remote end closed connection)", text):
+        return found[1] or found[2]
+    if found := re.search(r"error code (\d+)|too many (\d+) error responses", text):
+        return f"status {found[1] or found[2]}"
+    if re.search("timed out|timeout", text):
+        return "no answer in time"
+    return next(iter(text.splitlines()), type(error).__name__)[:200]
+
+
+@functools.cache  # of an answer only: it is asked for once in a process
+def require_answer(uri: str) -> None:
+    """Ask a server for a sign that it is MLflow's, or a database's host for a connection.
+
+    Raises:
+        Silent: there is none within seconds.
+    """
+    if fault := _fault(uri) if uri.startswith("http") else _closed(uri):
+        raise Silent(
+            f"the MLflow server {shown(uri)} {fault}; see to it, or unset MLFLOW_TRACKING_URI for "
+            "a store under results/"
+        )
+
+
+def _fault(uri: str) -> str | None:
+    """What is wrong with a server's answer."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
+    once = {"max_retries": 0, "timeout": _ANSWER, "raise_on_status": False}
+    credentials = get_default_host_creds(uri)
     try:
-        requests.get(f"{uri.rstrip('/')}/health", timeout=_ANSWER)
-    except requests.RequestException as error:
-        raise HeadstartError(
-            f"the MLflow server {uri} does not answer ({type(error).__name__}); start it, or "
-            "unset MLFLOW_TRACKING_URI for a store under results/ and run: headstart index"
-        ) from None
+        answer = http_request(credentials, _SEARCH, "POST", json={"max_results": 1}, **once)
+    except MlflowException as error:
+        return f"does not answer ({reason(error)})"
+    if answer.status_code in (401, 403):
+        return f"lets nobody in (status {answer.status_code}) without its name and password"
+    if answer.status_code != 200:
+        return f"answers with status {answer.status_code}"
+    is_json = answer.text.lstrip().startswith("{")
+    return None if is_json else "does not answer as MLflow does"
+
+
+def _closed(uri: str) -> str | None:
+    """Why a database's host takes no connection, which MLflow would try for minutes."""
+    parts = urlsplit(uri)
+    default = _PORTS.get(parts.scheme.partition("+")[0])
+    if parts.hostname and default:
+        try:
+            socket.create_connection((parts.hostname, parts.port or default), _ANSWER).close()
+        except OSError as error:
+            return f"does not answer ({reason(error)})"
+    return None
 
 
 def is_deleted(entity: Any) -> bool:
@@ -165,12 +241,23 @@ def follow(uri: str) -> None:
     Raises:
         HeadstartError: the file is damaged, or may not be written.
     """
-    path = Path(uri.removeprefix(_SCHEME))
-    if not uri.startswith(_SCHEME) or not path.is_file():
+    path = Path(uri.removeprefix(SQLITE))
+    if not uri.startswith(SQLITE) or not path.is_file():
         return
+    with opened(path) as connection:
+        _follow(connection, path.resolve().parent)
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection to the store's file.
+
+    Raises:
+        HeadstartError: the file is damaged, or may not be written.
+    """
     try:
         with closing(sqlite3.connect(path, timeout=60)) as connection:
-            _follow(connection, path.resolve().parent)
+            yield connection
     except sqlite3.DatabaseError as error:
         raise HeadstartError(
             f"the MLflow store {path} cannot be used: {error}; if it is damaged, move it away and "

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart import HeadstartError, store
+from headstart import HeadstartError, outages, projects, store, store_checks
+from headstart.parameters import flatten
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +36,7 @@ def uri(folder: Path) -> str:
 
 
 def prepare(folder: Path, experiment: str, address: str = "") -> dict[str, str]:
-    """Make the store, the experiment and its parent run, or find them.
+    """Make the store, the experiment and the project's parent run in it, or find them.
 
     Several processes that open a database which is not there yet can break it, so this runs
     once before any job logs, under a lock. What was deleted in the MLflow UI is restored.
@@ -45,57 +46,37 @@ def prepare(folder: Path, experiment: str, address: str = "") -> dict[str, str]:
         address: of another store.
 
     Returns:
-        uri, experiment_id and parent_run_id.
+        uri, project, experiment_id and parent_run_id.
 
     Raises:
-        HeadstartError: the store cannot be used, or does not answer.
+        HeadstartError: the store cannot be used, or, as store.Silent, does not answer.
     """
     folder.mkdir(parents=True, exist_ok=True)
     address = address or uri(folder)
+    store_checks.require_usable(address)
     store.follow(address)
+    store.require_answer(address)
+    local = address.startswith(store.SQLITE)
     with store.lock(folder):
-        local = address.startswith("sqlite:///")
+        project = projects.identity(folder.parent)
+    with store.lock(folder, address):
         if local:
             store.make(address)
         client = store.client(address)
-        found = client.get_experiment_by_name(experiment)
-        if found is None:
-            location = store.make_artifacts(folder, experiment) if local else None
-            experiment_id = client.create_experiment(experiment, artifact_location=location)
-        else:
-            experiment_id = found.experiment_id
-            store.restore_experiment(client, experiment_id)
+        location = store.make_artifacts(folder, experiment) if local else None
+        experiment_id = projects.experiment(client, experiment, location)
+        store.restore_experiment(client, experiment_id)
         client.set_experiment_tag(experiment_id, *_KIND)
-        parent_run_id = _parent(client, experiment_id, experiment)
-    return {"uri": address, "experiment_id": experiment_id, "parent_run_id": parent_run_id}
+        parent_run_id = projects.parent(client, experiment_id, experiment, project)
+    found = {"experiment_id": experiment_id, "parent_run_id": parent_run_id}
+    return {"uri": address, "project": project} | found
 
 
-def _parent(client: "MlflowClient", experiment_id: str, name: str) -> str:
-    """The id of the experiment's parent run: that in use, or a deleted one, or a new one."""
-    from mlflow.entities import ViewType
-
-    query = "tags.`headstart.kind` = 'experiment'"
-    found = client.search_runs([experiment_id], query, run_view_type=ViewType.ALL)
-    if not found:
-        tags = {"headstart.kind": "experiment", "mlflow.runName": name}
-        return str(client.create_run(experiment_id, tags=tags).info.run_id)
-    parent = next((run for run in found if not store.is_deleted(run.info)), found[0])
-    store.restore_run(client, parent.info.run_id)
-    return str(parent.info.run_id)
-
-
-def flatten(settings: Any, prefix: str = "") -> dict[str, str]:
-    """Nested settings as dotted names and text: {"a": {"b": [1]}} -> {"a.b.0": "1"}."""
-    if isinstance(settings, dict):
-        items: Iterable[tuple[Any, Any]] = settings.items()
-    elif isinstance(settings, list | tuple):
-        items = enumerate(settings)
-    else:
-        return {prefix: str(settings)}
-    flat: dict[str, str] = {}
-    for key, value in items:
-        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
-    return flat
+def current(tracking: dict[str, str], query: str) -> str:
+    """A query for the project's runs alone that no later one replaced."""
+    return (
+        f"{query} and tags.`headstart.superseded` = 'false' and {projects.of(tracking['project'])}"
+    )
 
 
 @dataclass(frozen=True)
@@ -120,7 +101,9 @@ class RunLog:
         found = client.search_runs([tracking["experiment_id"]], query, ViewType.ALL)
         try:
             run = found[0] if found else client.get_run(run_id)
-        except MlflowException:
+        except MlflowException as error:
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise
             return None
         return RunLog(client, str(run.info.run_id))
 
@@ -133,7 +116,9 @@ class RunLog:
         """
         log = RunLog.find(tracking, run_id)
         if log is None:
-            raise HeadstartError(f"MLflow run {run_id} is not in {tracking['uri']}; {store.ADVICE}")
+            raise HeadstartError(
+                f"MLflow run {run_id} is not in {store.shown(tracking['uri'])}; {store.ADVICE}"
+            )
         store.restore_run(log.client, log.run_id)
         log.client.update_run(log.run_id, status="RUNNING")
         return log
@@ -144,36 +129,38 @@ class RunLog:
     ) -> "RunLog":
         """A new run under the experiment's parent run.
 
-        Older runs of the same key are superseded; one that a kill left running is closed.
+        The project's older runs of the same key are superseded; one that a kill left running is
+        closed.
 
         Args:
-            key: names the run within its experiment: strategy/fraction/seed.
+            key: names the run within its experiment and project: strategy/fraction/seed.
             tags: may name another kind and another parent than a training's.
 
         Raises:
             HeadstartError: the store no longer has the experiment.
         """
-        from mlflow.entities import Param, RunTag
+        from mlflow.entities import Param
         from mlflow.exceptions import MlflowException
 
         client = store.client(tracking["uri"])
         experiment = tracking["experiment_id"]
-        query = f"tags.`headstart.run` = '{key}' and tags.`headstart.superseded` = 'false'"
-        try:
-            store.restore_experiment(client, experiment)
-            older = client.search_runs([experiment], query)
-            run_id = client.create_run(experiment, run_name=key).info.run_id
-        except MlflowException:
-            raise HeadstartError(
-                f"MLflow experiment {experiment} is not in {tracking['uri']}; {store.ADVICE}"
-            ) from None
         own = {"headstart.kind": "run", "mlflow.parentRunId": tracking["parent_run_id"]}
         tags = own | tags | {"headstart.run": key, "headstart.superseded": "false"}
+        tags |= {projects.TAG: tracking["project"]}
+        query = f"tags.`headstart.run` = '{key}'"
+        try:
+            store.restore_experiment(client, experiment)
+            older = client.search_runs([experiment], current(tracking, query))
+            run_id = client.create_run(experiment, tags=tags, run_name=key).info.run_id
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise HeadstartError(
+                f"MLflow experiment {experiment} is not in {store.shown(tracking['uri'])}; "
+                f"{store.ADVICE}"
+            ) from None
         parameters = [Param(name, value[:6000]) for name, value in flatten(settings).items()]
-        client.log_batch(
-            run_id, params=parameters[:100], tags=[RunTag(*tag) for tag in tags.items()]
-        )
-        for begin in range(100, len(parameters), 100):
+        for begin in range(0, len(parameters), 100):
             client.log_batch(run_id, params=parameters[begin : begin + 100])
         for run in older:
             client.set_tag(run.info.run_id, "headstart.superseded", "true")
@@ -213,8 +200,9 @@ class RunLog:
         self.client.set_tag(self.run_id, "mlflow.note.content", text)
 
     def files(self, paths: Iterable[Path], folder: str | None = None) -> None:
-        for path in paths:
-            self.client.log_artifact(self.run_id, str(path), folder)
+        with outages.patience():
+            for path in paths:
+                self.client.log_artifact(self.run_id, str(path), folder)
 
     def dataset(self, frame: "pd.DataFrame", name: str, source: str) -> None:
         """Log the images and labels that the run trained on as its input."""
@@ -246,7 +234,7 @@ class RunLog:
         model = model.cpu().eval()
         with torch.inference_mode():
             output = model(torch.from_numpy(example)).numpy()
-        with mlflow.start_run(run_id=self.run_id):
+        with outages.patience(), mlflow.start_run(run_id=self.run_id):
             mlflow.pytorch.log_model(
                 model,
                 name="model",
@@ -282,11 +270,30 @@ class RunLog:
 
 def write(path: Path, tracking: dict[str, str]) -> None:
     """Leave what `prepare` returned for the jobs, if they do not know it yet."""
-    if not path.exists() or read(path) != tracking:
-        path.write_text(json.dumps(tracking, indent=2) + "\n")
+    if path.exists() and read(path) == tracking:
+        return
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial.write_text(json.dumps(tracking, indent=2) + "\n")
+    partial.replace(path)
 
 
 def read(path: Path) -> dict[str, str]:
     """The content of tracking.json."""
     tracking: dict[str, str] = json.loads(path.read_text())
+    return tracking
+
+
+def reach(path: Path) -> dict[str, str]:
+    """The content of tracking.json, completed where the server was away as the study began.
+
+    Args:
+        path: results/<experiment>/tracking.json.
+
+    Raises:
+        HeadstartError: the server is still away.
+    """
+    tracking = read(path)
+    if "experiment_id" not in tracking:
+        tracking = prepare(path.parents[1] / "mlflow", path.parent.name, tracking["uri"])
+        write(path, tracking)
     return tracking

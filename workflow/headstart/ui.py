@@ -12,7 +12,15 @@ import urllib.request
 import webbrowser
 from collections.abc import Iterator
 
-from headstart import HeadstartError, mlflow_pages, results, store, tracking
+from headstart import (
+    HeadstartError,
+    mlflow_pages,
+    projects,
+    results,
+    store,
+    store_checks,
+    tracking,
+)
 
 _HOST = "127.0.0.1"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -30,6 +38,7 @@ def serve(port: int, experiment: str | None) -> int:
     """
     folder = results.ROOT / "mlflow"
     uri = tracking.uri(folder)
+    store_checks.require_usable(uri)
     if uri.startswith("http"):
         _open(uri, uri, experiment)
         return 0
@@ -49,7 +58,8 @@ def _open(uri: str, base: str, name: str | None) -> None:
     """Print the addresses of an experiment's pages, and open the first where there is a screen."""
     latest = results.latest()
     name = name or (latest.folder.name if latest else None)
-    pages = mlflow_pages.addresses(store.client(uri), name, base)
+    project = projects.identity(results.ROOT) if results.ROOT.is_dir() else ""
+    pages = mlflow_pages.addresses(store.client(uri), name, base, project)
     for label, page in pages.items():
         print(f"{label:<12}{page}", flush=True)
     if sys.stdout.isatty() and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):

@@ -8,7 +8,7 @@ from snakemake.utils import update_config
 
 WORKFLOW = Path(os.path.relpath(Path(os.fspath(workflow.current_basedir)).parent))
 sys.path.insert(0, str(WORKFLOW.resolve()))
-from headstart import HeadstartError, salvage, store, tracking  # noqa: E402
+from headstart import HeadstartError, outages, salvage, store, tracking  # noqa: E402
 from headstart.compute import devices  # noqa: E402
 from headstart.experiment import config as experiments  # noqa: E402
 from headstart.experiment import lines, loading, schema, tuning  # noqa: E402
@@ -40,9 +40,10 @@ try:
         loading.written(file)
     EXPERIMENT = loading.from_dict(config, ORIGIN)
     if workflow.is_main_process:
-        from headstart import preflight, progress
+        from headstart import preflight, progress, store_checks
 
         preflight.check(EXPERIMENT, ORIGIN)
+        store_checks.require_usable(tracking.uri(TRACKING))
         if SUBMITS:
             store.share(tracking.uri(TRACKING))
         logger.addHandler(progress.StudyProgress(logger.info))

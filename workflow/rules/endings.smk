@@ -1,6 +1,7 @@
 """What is done when a study ends."""
 
 import atexit
+import subprocess
 
 
 def compare_what_there_is():
@@ -15,11 +16,11 @@ def compare_what_there_is():
 
 def end_as_failed():
     """Let the experiment's run in MLflow say so, if there is one."""
-    try:
-        store = tracking.read(Path(RESULTS, "tracking.json"))
-        tracking.RunLog.open(store, store["parent_run_id"]).end("FAILED")
-    except (FileNotFoundError, HeadstartError):
-        return  # the job that failed has told why
+    known = Path(RESULTS, "tracking.json")
+    if known.exists():
+        with outages.spared(known):
+            store = tracking.reach(known)
+            tracking.RunLog.open(store, store["parent_run_id"]).end("FAILED")
 
 
 def print_verdict():
@@ -29,3 +30,24 @@ def print_verdict():
     if not Path(RESULTS, "comparison/verdict.json").exists():
         return  # only a part of the experiment was asked for
     atexit.register(print, terminal.closing_lines(Path(RESULTS)), file=sys.stderr)
+
+
+def complete_index():
+    """Give MLflow what it did not take while its server was away."""
+    if not outages.mark(Path(RESULTS, "tracking.json")).exists():
+        return
+    command = [sys.executable, "-m", "headstart.cli", "index", "--experiment"]
+    done = subprocess.run(
+        [*command, EXPERIMENT.experiment], capture_output=True, text=True
+    )
+    said = (done.stderr if done.returncode else done.stdout).strip().splitlines()
+    print(f"headstart index: {said[-1]}", file=sys.stderr)
+
+
+@atexit.register
+def complete_index_of_the_finished():
+    """Snakemake calls no hook where there is nothing to do."""
+    planned = workflow.executor_plugin and workflow.dag is not None
+    if workflow.is_main_process and planned and not workflow.dryrun:
+        if not len(workflow.dag):
+            complete_index()

@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from headstart import entries, logs, paths, tracking
+from headstart import entries, logs, outages, paths, tracking
 from headstart.experiment import tuning
 
 logger = logging.getLogger("headstart.choose")
@@ -42,7 +42,8 @@ def main(files: Files, place: dict[str, str]) -> None:
             edge,
             found[edge],
         )
-    entries.chosen(tracking.read(files.tracking), files.choice)
+    with outages.spared(files.tracking):
+        entries.chosen(tracking.reach(files.tracking), files.choice)
 
 
 if "snakemake" in globals():

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from headstart import entries, logs, paths, tracking
+from headstart import entries, logs, outages, paths, tracking
 from headstart.data import manifest
 from headstart.report.figures import comparison as figures
 from headstart.report.figures import differences
@@ -55,7 +55,8 @@ def main(
         if summary.fraction.nunique() > 1:
             figures.learning_curve(summary, folder / f"learning_curve.{kind}")
     colours = {name: look.colour for name, look in looks(runs["strategy"]).items()}
-    entries.compared(tracking.read(files.tracking), folder, colours)
+    with outages.spared(files.tracking):
+        entries.compared(tracking.reach(files.tracking), folder, colours)
     logger.info(verdict["statement"])
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from headstart import entries, logs, paths, tracking
+from headstart import entries, logs, outages, paths, tracking
 from headstart.compute import devices, leases
 from headstart.data.cache import ImageCache
 from headstart.models import calibration
@@ -69,9 +69,10 @@ def main(files: Files, flips: list[str], threads: int) -> None:
     figures.curves(pd.read_csv(files.history), files.curves, run["best_epoch"])
     accuracy = metrics["metrics"]["accuracy"]
     logger.info("test accuracy %(value).4f [%(low).4f, %(high).4f]", accuracy)
-    log = tracking.RunLog.open(tracking.read(files.tracking), run["mlflow_run_id"])
-    with log.ending():
-        entries.tested(log, files.metrics)
+    with outages.spared(files.tracking):
+        log = tracking.RunLog.open(tracking.reach(files.tracking), run["mlflow_run_id"])
+        with log.ending():
+            entries.tested(log, files.metrics)
 
 
 def uncalibrated(

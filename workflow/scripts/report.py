@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from headstart import entries, logs, paths, tracking
+from headstart import entries, logs, outages, paths, tracking
 from headstart.data import manifest
 from headstart.data.cache import ImageCache
 from headstart.report import pages
@@ -57,7 +57,8 @@ def main(files: Files, experiment: dict[str, Any]) -> None:
         test_notes={path.parent.name: path.read_text().splitlines() for path in files.test_notes},
     )
     pages.build(files.report, study, files.tables)
-    entries.reported(tracking.read(files.tracking), files.report)
+    with outages.spared(files.tracking):
+        entries.reported(tracking.reach(files.tracking), files.report)
 
 
 def listed(path: Path) -> pd.DataFrame:

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-from headstart import logs, tracking
+from headstart import logs, outages, tracking
 
 
 def main(folder: Path, experiment: str, output: Path) -> None:
-    tracking.write(output, tracking.prepare(folder, experiment))
+    tracking.write(output, {"uri": tracking.uri(folder)})
+    with outages.spared(output):
+        tracking.write(output, tracking.prepare(folder, experiment))
 
 
 if "snakemake" in globals():

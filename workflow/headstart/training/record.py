@@ -32,7 +32,7 @@ def write(inputs: Inputs, outputs: RunFiles, progress: Progress, whole: nn.Modul
     run |= {"best_epoch": progress.best_epoch, "mlflow_run_id": progress.mlflow_run_id}
     run |= {"key": provenance.digest(inputs.made_by)}
     run |= {"model_sha256": provenance.file_hash(outputs.model)}
-    outputs.run.write_text(json.dumps(run, indent=2, sort_keys=True) + "\n")
+    provenance.write(outputs.run, run)
 
 
 def is_done(inputs: Inputs, outputs: RunFiles) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart import HeadstartError, entries, provenance, tracking
+from headstart import HeadstartError, provenance, tracking
 from headstart.compute import devices, ownership, parallel
 from headstart.training import inputs as reading
 from headstart.training import loop, probes, record, trials
@@ -66,9 +66,8 @@ def train(job: Job, threads: int, waited: bool = False) -> None:
             return
         whole = reading.whole_model(inputs, progress)
         record.write(inputs, job.outputs, progress, whole)
-        entries.trained(journal.log, job.outputs.run, job.outputs.history)
         example = reading.input_example(inputs.cache, inputs.frame, inputs.backbone.image)
-        journal.log.model(whole, example)
+        journal.finish(job.outputs.run, job.outputs.history, whole, example)
     journal.close()
 
 
@@ -85,19 +84,19 @@ def _try(inputs: Inputs, outputs: TrialFiles) -> None:
 def _journal(inputs: Inputs, outputs: RunFiles) -> TrackedJournal:
     """The journal of a run; its resume state belongs to all that decides the run's result."""
     name, files, made_by = inputs.job.name, inputs.job.files, inputs.made_by
-    store = tracking.read(files.tracking)
 
     def reopen(run_id: str) -> tracking.RunLog:
-        return tracking.RunLog.open(store, run_id)
+        return tracking.RunLog.open(tracking.reach(files.tracking), run_id)
 
     def start() -> tracking.RunLog:
         settings = {key: made_by[key] for key in ("strategy", "backbone", "fraction", "seed")}
-        log = tracking.RunLog.start(store, str(name), settings, provenance.tags(name, made_by))
+        known, tags = tracking.reach(files.tracking), provenance.tags(name, made_by)
+        log = tracking.RunLog.start(known, str(name), settings, tags)
         log.dataset(inputs.frame, name.experiment, str(files.train_val))
         return log
 
     resume = ResumeFile(outputs.resume, provenance.digest(made_by))
-    return TrackedJournal(resume, reopen, start)
+    return TrackedJournal(resume, files.tracking, reopen, start)
 
 
 def _fit(inputs: Inputs, journal: Journal) -> Progress:
