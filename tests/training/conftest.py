@@ -54,7 +54,7 @@ def files(cache, tmp_path) -> jobs.TrainingFiles:
     frame["label"] = ["bright", "dark"] * (N // 2)
     frame["split"] = ["train"] * TRAINED + ["val"] * (N - TRAINED)
     frame.to_csv(tmp_path / "train_val.csv", index=False)
-    (tmp_path / "tracking.json").write_text("{}")
+    (tmp_path / "tracking.json").write_text('{"uri": "sqlite:///none.db", "experiment_id": "0"}')
     images, index = cache.__reduce__()[1]
     return jobs.TrainingFiles(
         backbone=tmp_path / "backbone.json",

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from small_project import CONFIG, check_out, snakemake, write_config
+from small_project import CONFIG, GPUS, LIMIT, check_out, snakemake, write_config
 
 
 @pytest.fixture(scope="session")
@@ -13,8 +13,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = tmp_path_factory.mktemp("project")
     check_out(project)
     write_config(project, CONFIG)
-    devices = {"CUDA_VISIBLE_DEVICES": "0,1", "HEADSTART_PRETENDED_GPUS": "1"}
-    done = snakemake(project, "--resources", "gpu=2", **devices)
+    done = snakemake(project, *LIMIT, **GPUS)
     assert done.returncode == 0, done.stderr
     (project / "terminal.txt").write_text(done.stderr)
     return project

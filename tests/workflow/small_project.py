@@ -30,6 +30,9 @@ CONFIG = {
     "seeds": [0],
     "report": {"title": "Cells"},
 }
+#: Two GPUs, which are pretended: the number of threads of a training follows from them.
+LIMIT = ("--resources", "gpu=2")
+GPUS = {"CUDA_VISIBLE_DEVICES": "0,1", "HEADSTART_PRETENDED_GPUS": "1"}
 RUNS = Path("results/cells/runs")
 FULL = RUNS / "full/fraction-1.0/split-0/seed-0"
 
