@@ -81,7 +81,8 @@ def _is_foreign(configuration: Path) -> bool:
     return not ours or " is UP" in asked("scontrol", "ping")
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """What a process does first that would otherwise go on where the test is killed."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
@@ -126,7 +127,7 @@ class Cluster:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # as it would not where the test is killed
+                preexec_fn=die_with_parent,
             )
         self._daemons.append(daemon)
 

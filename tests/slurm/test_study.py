@@ -82,6 +82,7 @@ def snakemake(project: Path, *arguments: str, **environment: str) -> subprocess.
         env=os.environ | ENVIRONMENT | environment,
         stdout=log,
         stderr=subprocess.STDOUT,
+        preexec_fn=slurm.die_with_parent,
     )
 
 
