@@ -61,7 +61,8 @@ def counted(results: Path) -> dict[str, int]:
         seeds = {row["seed"] for row in csv.DictReader(file)}
     store = tracking.read(results / "tracking.json")
     query = "tags.`headstart.kind` = 'run' and tags.`headstart.superseded` = 'false'"
-    found = mlflow.MlflowClient(store["uri"]).search_runs(
+    client = mlflow.MlflowClient(tracking.uri(results.with_name("mlflow")))
+    found = client.search_runs(
         [store["experiment_id"]], f"{query} and attributes.status = 'FINISHED'", max_results=50_000
     )
     logged = {run.data.tags["headstart.run"] for run in found}
