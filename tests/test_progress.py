@@ -68,6 +68,17 @@ def test_other_rules_count_and_are_not_told():
     assert len(study.told) == 1, "the last training needs no estimate"
 
 
+def test_jobs_of_a_group_count_each():
+    """Snakemake announces a group by an identifier of its own, and the end of each of its jobs."""
+    study = Study(train_from_features=2, evaluate=2)
+    for job, rule in enumerate(("train_from_features", "evaluate")):
+        study.say(LogEvent.JOB_INFO, jobid=job, rule_name=rule)
+    study.say(LogEvent.JOB_STARTED, jobs=["0f2c"])
+    study.now = 60
+    study.end(0, 1)
+    assert [line.partition(",")[0] for line in study.told] == ["1 of 2 trainings done"]
+
+
 @pytest.mark.parametrize("event", [None, LogEvent.SHELLCMD, LogEvent.ERROR])
 def test_what_is_not_about_jobs_is_passed_over(event):
     study = Study(train_from_images=1)

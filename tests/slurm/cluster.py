@@ -1,5 +1,6 @@
 """Slurm on this machine alone: one node on loopback that pretends to have two GPUs."""
 
+import ctypes
 import os
 import shutil
 import signal
@@ -56,7 +57,7 @@ def install() -> None:
     """
     if os.getuid() != 0:
         raise Unavailable("Slurm's daemons must be started as root")
-    if (CONFIGURATION / "slurm.conf").exists():
+    if _is_foreign(CONFIGURATION / "slurm.conf"):
         raise Unavailable(f"{CONFIGURATION}/slurm.conf is there: the machine has its own cluster")
     if all(map(shutil.which, ("slurmctld", "slurmd", "munged", "sbatch"))):
         return
@@ -70,6 +71,19 @@ def install() -> None:
         )
     if done.returncode:
         raise Unavailable(f"apt-get install {' '.join(_PACKAGES)}: {done.stderr.strip()}")
+
+
+def _is_foreign(configuration: Path) -> bool:
+    """Whether another cluster or another test uses it, and it was not left by a killed one."""
+    if not configuration.exists():
+        return False
+    ours = "ClusterName=pretended\n" in configuration.read_text()
+    return not ours or " is UP" in asked("scontrol", "ping")
+
+
+def die_with_parent() -> None:
+    """What a process does first that would otherwise go on where the test is killed."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 class Cluster:
@@ -113,6 +127,7 @@ class Cluster:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=die_with_parent,
             )
         self._daemons.append(daemon)
 

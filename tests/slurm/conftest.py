@@ -1,5 +1,6 @@
 """A pretended cluster for the tests of this folder."""
 
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         install()
     except Unavailable as reason:
         pytest.skip(str(reason))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # which ends what was started, too
     cluster = Cluster(tmp_path_factory.mktemp("cluster"))
     try:
         cluster.start()

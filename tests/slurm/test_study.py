@@ -20,17 +20,21 @@ from pathlib import Path
 
 import cluster as slurm
 import pytest
-from small_project import CONFIG, FULL, check_out, write_config
+from small_project import CONFIG, FULL, RUNS, check_out, write_config
 
 pytestmark = pytest.mark.slurm
 
 SECONDS = 1500  # on a busy machine; a fifth of it on a quiet one
 ENVIRONMENT = {"HEADSTART_PRETENDED_GPUS": "1", "HEADSTART_THREADS": "1"}
-# The head's training is given a minute at first, and scratch too little memory.
+# Scratch is given a minute at first, and the head, with its test, too little memory.
 LIMITS = [
-    "train_from_features:runtime=attempt**4",
-    "train_from_images:mem_mb=400 * attempt**3 if wildcards.strategy == 'scratch' else 3000",
+    "train_from_images:runtime=attempt**4 if wildcards.strategy == 'scratch' else 60",
+    "train_from_features:mem_mb=400 * attempt**3",
+    "evaluate:mem_mb=400 * attempt**3 if wildcards.strategy == 'head_only' else 3000",
+    "train_from_images:scratch=$PWD/node",
 ]
+OFTEN = ["--slurm-init-seconds-before-status-checks", "2"]  # looked at more often than usual
+HEAD = "head_only_1.0_0_0_evaluate_train_from_features"
 CPU_STAGES = {"rule_manifest", "rule_cache", "rule_health", "rule_evidence"}
 LOCAL_STAGES = {"fetch", "backbone", "tracking_init", "split", "freeze", "compare", "report"}
 
@@ -54,10 +58,10 @@ class Watched:
             self._meddle(job, int(process["pid"]))
 
     def _meddle(self, job: str, pid: int) -> None:
-        """Hold the head's first training until its time is over; end the full one once."""
+        """Hold scratch's first training until its time is over; end the full one once."""
         known = self.jobs.get(job, {})
         name = known.get("Comment", "")
-        if "head_only" in name and known["TimeLimit"] == "00:01:00":
+        if "scratch" in name and known["TimeLimit"] == "00:01:00":
             os.kill(pid, signal.SIGSTOP)
         saved = self.project / "results/cells/resume/full_fraction-1.0_split-0_seed-0.pt"
         if "full" in name and not self.cancelled and saved.exists():
@@ -78,6 +82,7 @@ def snakemake(project: Path, *arguments: str, **environment: str) -> subprocess.
         env=os.environ | ENVIRONMENT | environment,
         stdout=log,
         stderr=subprocess.STDOUT,
+        preexec_fn=slurm.die_with_parent,
     )
 
 
@@ -90,7 +95,8 @@ def study(cluster: slurm.Cluster, tmp_path_factory: pytest.TempPathFactory) -> W
     config["strategies"]["full"]["phases"][0]["epochs"] = 30
     write_config(project, config)
     watched = Watched(project)
-    running = snakemake(project, "--profile", "profiles/slurm", "--set-resources", *LIMITS)
+    profile = ["--profile", "profiles/slurm", *OFTEN]
+    running = snakemake(project, *profile, "--set-resources", *LIMITS)
     try:
         deadline = time.monotonic() + SECONDS
         while running.poll() is None and time.monotonic() < deadline:
@@ -124,7 +130,7 @@ def test_every_job_lies_on_one_node_and_cpu_stages_ask_for_no_gpu(study: Watched
         assert job["NumNodes"] in ("1", "1-1"), job
         asked[re.sub("_wildcards.*", "", job["Comment"])].add(job.get("TresPerJob"))
     assert all(asked.pop(stage) == {None} for stage in CPU_STAGES)
-    assert set(asked) >= {"rule_train_from_images", "rule_evaluate", "rule_features"}
+    assert set(asked) >= {"rule_train_from_images", "rule_full_1.0_0_0_evaluate", "rule_features"}
     assert all(gpus == {"gres:gpu:1"} for gpus in asked.values()), asked
 
 
@@ -133,16 +139,30 @@ def test_stages_that_download_or_are_small_run_where_snakemake_does(study: Watch
     assert not submitted & {f"rule_{stage}" for stage in LOCAL_STAGES}
 
 
+def test_a_head_is_trained_and_tested_in_one_submission(study: Watched) -> None:
+    submitted = {job["Comment"] for job in study.jobs.values()}
+    assert {name for name in submitted if "head_only" in name} == {f"rule_{HEAD}"}
+    assert (study.project / RUNS / "head_only/fraction-1.0/split-0/seed-0/metrics.json").exists()
+    print("submissions:", len(study.jobs), sorted(submitted))
+
+
 def test_a_job_over_its_time_is_tried_again_with_more(study: Watched) -> None:
-    first, *_, last = study.of("rule_train_from_features_wildcards_head_only")
+    first, *_, last = study.of("rule_train_from_images_wildcards_scratch")
     assert (first["JobState"], first["TimeLimit"]) == ("TIMEOUT", "00:01:00")
     assert last["JobState"] == "COMPLETED" and last["TimeLimit"] > first["TimeLimit"]
 
 
 def test_a_job_out_of_memory_is_tried_again_with_more(study: Watched) -> None:
-    first, second = study.of("rule_train_from_images_wildcards_scratch")
+    first, second = study.of(f"rule_{HEAD}")
     assert first["MinMemoryNode"] == "400M" and first["JobState"] != "COMPLETED"
     assert (second["MinMemoryNode"], second["JobState"]) == ("3200M", "COMPLETED")
+
+
+def test_trainings_read_the_copy_that_their_node_made_once(study: Watched) -> None:
+    logs = [path.read_text() for path in (study.project / "results/cells/logs/train").glob("*")]
+    (copy,) = study.project.glob("node/headstart-*/*.bin")
+    assert sum(f"reading {copy}, this node's copy" in log for log in logs) == 2
+    assert copy.read_bytes() == (study.project / "results/cells/cache/images.bin").read_bytes()
 
 
 def test_a_cancelled_training_goes_on_and_ends_the_same(study: Watched, tmp_path: Path) -> None:
@@ -175,7 +195,9 @@ def test_mlflow_has_every_run_once_and_no_write_ahead_log(study: Watched) -> Non
     assert mode == "delete"
 
 
-def test_in_one_allocation_snakemake_divides_the_gpus_itself(study: Watched) -> None:
+def test_in_one_allocation_snakemake_divides_the_gpus_itself(
+    study: Watched, tmp_path: Path
+) -> None:
     """As docs/scaling.md has it: one sbatch, whose command is `snakemake --resources gpu=2`."""
     project = study.project
     config = copy.deepcopy(CONFIG)
@@ -189,7 +211,7 @@ def test_in_one_allocation_snakemake_divides_the_gpus_itself(study: Watched) -> 
     done = subprocess.run(
         [*command, "--output=one.txt", "--wrap", inner],
         cwd=project,
-        env=os.environ | ENVIRONMENT,
+        env=os.environ | ENVIRONMENT | {"TMPDIR": str(tmp_path)},  # locks of its own
         timeout=SECONDS,
         check=False,
     )

@@ -37,9 +37,8 @@ class StudyProgress(logging.Handler):
             self._totals = Counter(record.__dict__["stats"])
             del self._totals["total"]
         elif event == LogEvent.JOB_INFO:
-            self._rules[record.__dict__["jobid"]] = record.__dict__["rule_name"]
-        elif event == LogEvent.JOB_STARTED:
-            self._started |= dict.fromkeys(record.__dict__["jobs"], self._clock())
+            job = record.__dict__["jobid"]  # JOB_STARTED would name a group, and not its jobs
+            self._rules[job], self._started[job] = record.__dict__["rule_name"], self._clock()
         elif event == LogEvent.JOB_FINISHED:
             self._ended(record.__dict__["job_id"])
 

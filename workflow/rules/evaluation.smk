@@ -38,6 +38,7 @@ rule evaluate:
         model=f"{RUN}/model.safetensors",
         history=f"{RUN}/history.csv",
         run=f"{RUN}/run.json",
+        backbone=f"{RESULTS}/backbone/config.json",
         train_val=f"{SPLIT}/train_val.csv",
         test=f"{SPLIT}/test.csv",
         features=tested_features,

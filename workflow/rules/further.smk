@@ -68,6 +68,7 @@ rule evaluate_further:
     input:
         model=f"{RUN}/model.safetensors",
         run=f"{RUN}/run.json",
+        backbone=f"{RESULTS}/backbone/config.json",
         home_metrics=f"{RUN}/metrics.json",
         home=f"{RESULTS}/manifest.csv",
         classes=f"{RESULTS}/classes.json",

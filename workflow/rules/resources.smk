@@ -88,12 +88,15 @@ def cached_pixels(input):
 
 
 def weights_mb(input):
-    return os.path.getsize(input.get("weights", input.get("model"))) / 1e6
+    return described(input)["parameters"] * 4e-6
 
 
 def seen_size(input):
-    """Side of the square that the network sees; of a backbone that is not known yet, the usual."""
-    if "backbone" in input.keys():
-        with open(input.backbone, encoding="utf-8") as file:
-            return json.load(file)["image"]["size"]
-    return EXPERIMENT.image.size or requests.USUAL_SIZE
+    """Side of the square that the network sees."""
+    return described(input)["image"]["size"]
+
+
+def described(input):
+    """The backbone; of a model that a group's earlier job has yet to train, this much is known."""
+    with open(input.backbone, encoding="utf-8") as file:
+        return json.load(file)

@@ -1,6 +1,8 @@
 """Train one run: a head on cached features where the rule has them, else a model on images."""
 
 import json
+import os
+from pathlib import Path
 
 from headstart import logs, paths
 from headstart.compute import leases
@@ -21,6 +23,8 @@ if "snakemake" in globals():
         settings = {"augmentation": []} | snakemake.params.settings
         if files.choice:
             settings |= json.loads(files.choice.read_text())["strategy"]
+        if scratch := snakemake.resources.get("scratch"):
+            files = files.near(Path(os.path.expandvars(scratch)))
         written = jobs.TrialFiles if snakemake.output.get("trial") else jobs.RunFiles
         name = RunName.of(snakemake.params.experiment, snakemake.wildcards)
         job = jobs.Job(

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from headstart.experiment.strategies import Strategy
 
 THREADS_PER_GPU = 8
-USUAL_SIZE = 224
 PASS_BATCH = 128  # at most, where a network only looks
 
 _DAY = 1440  # minutes; more than that, many partitions never give

@@ -1,8 +1,11 @@
 """What one training is asked to do: named before torch is imported, and sent to processes."""
 
-from dataclasses import dataclass
+import hashlib
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from headstart.data import scratch
 from headstart.experiment.config import Strategy
 from headstart.provenance import RunName
 
@@ -27,6 +30,14 @@ class TrainingFiles:
     features_meta: Path | None = None
     probe_features: Path | None = None
     choice: Path | None = None
+
+    def near(self, folder: Path) -> "TrainingFiles":
+        """The files, with a copy in a folder of this node for the one read over and over."""
+        if self.features and self.features_meta:
+            digest = json.loads(self.features_meta.read_text())["sha256"]
+            return replace(self, features=scratch.copied(self.features, digest, folder))
+        digest = hashlib.sha256(self.index.read_bytes()).hexdigest()
+        return replace(self, images=scratch.copied(self.images, digest, folder))
 
 
 @dataclass(frozen=True)
