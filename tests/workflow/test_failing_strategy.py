@@ -20,8 +20,9 @@ def test_a_strategy_that_fails_leaves_the_others_their_verdict(changed: Path) ->
 
     failed = snakemake(changed, "--keep-going")
     assert failed.returncode != 0
-    reason = "full/fraction-1.0/split-0/seed-0: the training loss is nan in epoch 1"
-    assert f"Failed: {reason}: training diverged" in failed.stderr
+    reason = "the training loss is nan in epoch 1: training diverged"
+    assert f"error: full/fraction-1.0/split-0/seed-0: {reason}" in failed.stderr
+    assert f"Failed: {reason}" in failed.stderr
     assert failed.stderr.rindex("Verdict: 1 run has failed (1 of full)") > failed.stderr.rindex(
         "At least one job did not complete"
     )

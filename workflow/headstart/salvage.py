@@ -88,6 +88,7 @@ def missing(runs: Sequence[str], files: Mapping[str, str]) -> list[dict[str, Any
     for run in runs:
         if reason := files.get(f"{run}/metrics.json"):
             strategy, *place = Path(run).parts[-4:]
+            reason = reason.removeprefix(f"{'/'.join([strategy, *place])}: ")
             fraction, split, seed = (part.partition("-")[2] for part in place)
             found.append(
                 {

@@ -31,12 +31,6 @@ def answer(verdict: Mapping[str, Any]) -> str:
     return f"{name} leads with {reached}: {told}"
 
 
-def incomplete(verdict: Mapping[str, Any]) -> str:
-    """That runs are missing and why, or nothing."""
-    reasons = dict.fromkeys(run["reason"] for run in verdict["missing"])
-    return " ".join([*words.incomplete(dict(verdict)), *(f"{reason}." for reason in reasons)])
-
-
 def _told(pairs: Sequence[Mapping[str, Any]], verdict: dict[str, Any]) -> str:
     said = []
     for kind, relation in (

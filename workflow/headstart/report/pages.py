@@ -21,6 +21,7 @@ from headstart.report.charts import tones
 from headstart.report.formats import count, duration, missing, number, percent, points
 from headstart.report.pictures import MOST_ON_DEMAND, Album, as_webp
 from headstart.report.study import Run, Study
+from headstart.verdict import words
 
 TEMPLATES = Path(__file__).parent / "page"
 PNG_BUDGET = 100_000
@@ -65,7 +66,8 @@ def _content(study: Study) -> dict[str, Any]:
         "backbone": experiment.get("backbone", {}).get("name", ""),
         "verdict": verdict,
         "answer": headline.answer(verdict),
-        "incomplete": headline.incomplete(verdict),
+        "incomplete": words.incomplete(dict(verdict)),
+        "failures": words.failures(dict(verdict)),
         "advice": headline.advice(verdict, _compared(study)),
         "costs": headline.costs(verdict, _compared(study), study.summary_at(verdict["fraction"])),
         "tones": tones(study.summary["strategy"]),

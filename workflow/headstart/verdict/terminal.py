@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from headstart.verdict import words
 from headstart.verdict.phrases import between, duration, writer
 
 TABLE_WIDTH = 100
@@ -30,14 +31,10 @@ def closing_lines(results: Path) -> str:
 
 
 def failures(verdict: dict) -> list[str]:
-    """The runs that are missing, below each reason; nothing where all are there."""
-    by_reason: dict[str, list[str]] = {}
-    for run in verdict["missing"]:
-        place = f"fraction {run['fraction']:g}, split {run['split']}, seed {run['seed']}"
-        by_reason.setdefault(run["reason"], []).append(f"{run['strategy']}, {place}")
+    """Why runs are missing, and which; nothing where all are there."""
     lines = [
         line
-        for reason, runs in by_reason.items()
+        for reason, runs in words.failures(verdict).items()
         for line in [
             *textwrap.wrap(f"Failed: {reason}", TABLE_WIDTH),
             *(f"  {run}" for run in runs),

@@ -58,6 +58,15 @@ def incomplete(verdict: dict) -> list[str]:
     return [f"{runs} failed ({named}), and this compares what is left."]
 
 
+def failures(verdict: dict) -> dict[str, list[str]]:
+    """The runs that are missing, below each reason."""
+    by_reason: dict[str, list[str]] = {}
+    for run in verdict["missing"]:
+        place = f"fraction {run['fraction']:g}, split {run['split']}, seed {run['seed']}"
+        by_reason.setdefault(run["reason"], []).append(f"{run['strategy']}, {place}")
+    return by_reason
+
+
 def _lead(verdict: dict) -> str:
     best, write = verdict["strategies"][0], writer(verdict)
     images = f"{verdict['n_test']:,} test images"
