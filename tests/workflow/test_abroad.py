@@ -16,7 +16,7 @@ from small_project import (
     write_config,
 )
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("abroad")]
 
 RESULTS = Path("results/cells")
 FURTHER = {"fetch_further", "admit", "cache_further", "evaluate_further", "compare_further"}

@@ -12,7 +12,7 @@ from small_project import CONFIG, RUNS, check_out, planned, snakemake, write_con
 from headstart import cli, tracking
 from headstart.experiment import tuning
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("trials")]
 
 PHASE = {"train": "all", "epochs": 1, "steps": 4, "lr": 3.0e-4}
 PROBE = {"train": "probe", "classifier": "logistic_regression", "strengths": 3, "views": "all"}
