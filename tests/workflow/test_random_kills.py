@@ -20,7 +20,7 @@ from small_project import CONFIG, GPUS, LIMIT, check_out, snakemake, write_confi
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow"), pytest.mark.faults]
 
-KILLS = int(os.environ.get("HEADSTART_KILLS", "4"))
+KILLS = int(os.environ.get("HEADSTART_KILLS", "3"))
 #: CPU seconds that a victim has worked when it is killed; Snakemake's are its jobs' too.
 WORK = {"training": (0.5, 6.0), "snakemake": (3.0, 10.0), "other": (0.5, 4.0)}
 #: CPU seconds of all jobs after which any of them is a victim.
