@@ -1,12 +1,13 @@
 """Strategies made from others' trained models, for the price of an evaluation."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from headstart import outages, prediction, provenance
+from headstart import entries, outages, prediction, provenance, tracking
 from headstart.compute.devices import Device
 from headstart.data.cache import ImageCache
 from headstart.models import backbones, mixing
@@ -90,3 +91,31 @@ def record(
     on_val = any(member["trained_on_val"] for member in members)
     own = {"derived": kind, "trained_on_val": on_val, "mlflow_run_id": outages.made_up_id()}
     return members[-1] | place | total | own
+
+
+def leave(
+    run: dict[str, Any],
+    path: Path,
+    known: Path,
+    *,
+    history: Path | None = None,
+    metrics: Path | None = None,
+) -> None:
+    """Write a derived run's record, and log it to MLflow with what else there is of it.
+
+    Args:
+        run: from `record`.
+        path: the run.json.
+        known: the experiment's tracking.json.
+        history: of a mixture.
+        metrics: of an ensemble, which is made of predictions and so is tested as it is made.
+    """
+    provenance.write(path, run)
+    with outages.spared(known):
+        key = str(entries.name(run))
+        log = tracking.RunLog.start(tracking.reach(known), key, *entries.described(run))
+        with log.ending():
+            provenance.write(path, run | {"mlflow_run_id": log.run_id})
+            entries.trained(log, path, history)
+            if metrics:
+                entries.tested(log, metrics)

@@ -10,7 +10,7 @@ def compare_what_there_is():
     if workflow.execution_settings.keep_going and not interrupted:
         unmade = salvage.unmade(workflow.dag, workflow.scheduler.failed)
         snakefile, cores = workflow.main_snakefile, workflow.cores or 1
-        if salvage.compare(unmade, RESULTS, snakefile, config, cores):
+        if salvage.compare(unmade, Path(RESULTS), snakefile, config, cores):
             print_verdict()
 
 
@@ -41,7 +41,8 @@ def complete_index():
         [*command, EXPERIMENT.experiment], capture_output=True, text=True
     )
     said = (done.stderr if done.returncode else done.stdout).strip().splitlines()
-    print(f"headstart index: {said[-1]}", file=sys.stderr)
+    for line in said[-1:]:
+        print(f"headstart index: {line}", file=sys.stderr)
 
 
 @atexit.register

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from headstart import entries, logs, outages, paths, provenance, tracking
+from headstart import logs, paths, provenance
 from headstart.data.cache import ImageCache
 from headstart.report.figures import runs as figures
 from headstart.verdict import evaluation
@@ -45,14 +45,7 @@ def main(files: Files, name: provenance.RunName) -> None:
     cache = ImageCache.open(files.images, files.index)
     figures.tested(predictions, metrics, cache, files.metrics.with_name("figures"))
     run = derivation.record(members, asdict(name), "ensemble", 0.0) | {"members": len(members)}
-    provenance.write(files.run, run)
-    with outages.spared(files.tracking):
-        known = tracking.reach(files.tracking)
-        log = tracking.RunLog.start(known, str(name), *entries.described(run))
-        with log.ending():
-            provenance.write(files.run, run | {"mlflow_run_id": log.run_id})
-            entries.trained(log, files.run)
-            entries.tested(log, files.metrics)
+    derivation.leave(run, files.run, files.tracking, metrics=files.metrics)
 
 
 if "snakemake" in globals():

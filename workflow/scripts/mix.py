@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from headstart import entries, logs, outages, paths, provenance, tracking
+from headstart import logs, paths, provenance
 from headstart.compute import devices, leases
 from headstart.data.cache import ImageCache
 
@@ -62,13 +62,7 @@ def main(files: Files, name: provenance.RunName, threads: int) -> None:
     run = derivation.record([start, end], asdict(name), "wise_ft", spent)
     run |= {"best_epoch": int(best.epoch), "epochs": len(history)}
     run |= {"model_sha256": provenance.file_hash(files.model)}
-    provenance.write(files.run, run)
-    with outages.spared(files.tracking):
-        known = tracking.reach(files.tracking)
-        log = tracking.RunLog.start(known, str(name), *entries.described(run))
-        with log.ending():
-            provenance.write(files.run, run | {"mlflow_run_id": log.run_id})
-            entries.trained(log, files.run, files.history)
+    derivation.leave(run, files.run, files.tracking, history=files.history)
 
 
 if "snakemake" in globals():

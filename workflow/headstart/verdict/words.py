@@ -44,18 +44,18 @@ def statement(verdict: dict, runs: pd.DataFrame) -> str:
     abroad = [each["statement"] for each in verdict["tests"]]
     sentences = [advice(verdict, runs), *_learning(verdict), *abroad, joint]
     said = [f"{text[0].upper()}{text[1:]}." for text in sentences if text]
-    return " ".join([*incomplete(verdict), _lead(verdict), *said])
+    return " ".join(filter(None, [incomplete(verdict), _lead(verdict), *said]))
 
 
-def incomplete(verdict: dict) -> list[str]:
+def incomplete(verdict: dict) -> str:
     """That runs are missing, and which, in a sentence; nothing where all are there."""
     missing = verdict["missing"]
     if not missing:
-        return []
+        return ""
     counts = Counter(run["strategy"] for run in missing)
     named = joined([f"{count} of {name}" for name, count in counts.items()])
     runs = "1 run has" if len(missing) == 1 else f"{len(missing)} runs have"
-    return [f"{runs} failed ({named}), and this compares what is left."]
+    return f"{runs} failed ({named}), and this compares what is left."
 
 
 def failures(verdict: dict) -> dict[str, list[str]]:
