@@ -21,7 +21,7 @@ from typing import Any
 import mlflow
 from material import photographs, run_workflow
 
-from headstart import tracking
+from headstart.tracking import connection
 
 _SHOWN = ("train", "evaluate", "compare", "report")
 
@@ -59,9 +59,9 @@ def counted(results: Path) -> dict[str, int]:
     """How many runs there are, by each place that has them."""
     with (results / "comparison/runs.csv").open(newline="") as file:
         seeds = {row["seed"] for row in csv.DictReader(file)}
-    store = tracking.read(results / "tracking.json")
+    store = connection.read(results / "tracking.json")
     query = "tags.`headstart.kind` = 'run' and tags.`headstart.superseded` = 'false'"
-    client = mlflow.MlflowClient(tracking.uri(results.with_name("mlflow")))
+    client = mlflow.MlflowClient(connection.uri(results.with_name("mlflow")))
     found = client.search_runs(
         [store["experiment_id"]], f"{query} and attributes.status = 'FINISHED'", max_results=50_000
     )

@@ -15,11 +15,12 @@ import torch
 import yaml
 from PIL import Image
 
-from headstart import HeadstartError, tracking
+from headstart import HeadstartError
 from headstart.data import cache, manifest, sources
 from headstart.experiment import config, loading
 from headstart.models import backbones
 from headstart.provenance import RunName
+from headstart.tracking import connection
 from headstart.training.jobs import RunFiles, TrainingFiles
 
 ROOT = Path(__file__).parent.parent
@@ -121,7 +122,7 @@ def training_files(
     table = pd.DataFrame({"id": ids, "label": labels, "split": parts})
     table.to_csv(files.train_val, index=False)
     files.classes.write_text(json.dumps(sorted(set(labels))))
-    files.tracking.write_text(json.dumps(tracking.prepare(folder / "mlflow", "bench")))
+    files.tracking.write_text(json.dumps(connection.prepare(folder / "mlflow", "bench")))
     return files
 
 

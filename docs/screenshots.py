@@ -10,7 +10,8 @@ from pathlib import Path
 import mlflow
 from playwright.sync_api import Browser, sync_playwright
 
-from headstart import mlflow_pages, projects, tracking, ui
+from headstart import ui
+from headstart.tracking import connection, mlflow_pages, projects
 
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs/images"
@@ -37,7 +38,7 @@ def report(browser: Browser) -> None:
 
 def mlflow_view(browser: Browser) -> None:
     """What `headstart ui` opens on, once the assistant's panel beside it is closed."""
-    store = tracking.uri(ROOT / "results/mlflow")
+    store = connection.uri(ROOT / "results/mlflow")
     with ui.running(store, PORT) as server:
         base = ui.wait_until_up(server, PORT)
         project = projects.identity(ROOT / "results")

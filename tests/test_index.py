@@ -14,7 +14,9 @@ import pytest
 import small_results
 from mlflow.entities import Run
 
-from headstart import cli, tracking
+from headstart import cli
+from headstart.tracking import connection
+from headstart.tracking.runlog import RunLog
 
 
 @pytest.fixture(scope="module")
@@ -96,10 +98,10 @@ def test_a_lost_store_is_made_again_and_jobs_find_their_runs(project):
     subprocess.run(command, cwd=project, env=environment, check=True)
     assert (table.read_bytes(), record.read_bytes()) == (before, known)
     assert experiment_tags(project) == tags and len(runs(project)) == 11
-    prepared = tracking.read(project / "results/cells/tracking.json")
+    prepared = connection.read(project / "results/cells/tracking.json")
     assert prepared["uri"] == "sqlite:///results/mlflow/mlflow.db"
     prepared |= {"uri": store_of(project)}
-    log = tracking.RunLog.open(prepared, json.loads(known)["mlflow_run_id"])
+    log = RunLog.open(prepared, json.loads(known)["mlflow_run_id"])
     run = log.client.get_run(log.run_id)
     assert run.info.run_name == "full/fraction-1.0/split-0/seed-0"
     log.end()
@@ -130,9 +132,9 @@ def test_a_run_that_a_kill_cut_short_and_a_deleted_one_are_whole_again(project):
 
 def test_the_run_that_a_job_logged_is_replaced_once_where_it_lacks_something(project):
     """As in a store from before runs were given their cost."""
-    prepared = tracking.read(project / "results/cells/tracking.json") | {"uri": store_of(project)}
+    prepared = connection.read(project / "results/cells/tracking.json") | {"uri": store_of(project)}
     record = project / "results/cells/runs/full/fraction-1.0/split-0/seed-0/run.json"
-    old = tracking.RunLog.start(prepared, "full/fraction-1.0/split-0/seed-0", {}, {})
+    old = RunLog.start(prepared, "full/fraction-1.0/split-0/seed-0", {}, {})
     old.end()
     record.write_text(json.dumps(json.loads(record.read_text()) | {"mlflow_run_id": old.run_id}))
     for _ in range(2):

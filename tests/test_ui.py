@@ -14,16 +14,18 @@ from pathlib import Path
 import pytest
 from ports import free_port
 
-from headstart import cli, tracking
+from headstart import cli
+from headstart.tracking import connection
+from headstart.tracking.runlog import RunLog
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
     """A project whose store has an experiment."""
     project = tmp_path_factory.mktemp("project")
-    prepared = tracking.prepare(project / "results/mlflow", "cells")
+    prepared = connection.prepare(project / "results/mlflow", "cells")
     tags = {"strategy": "full", "fraction": "1.0"}
-    tracking.RunLog.start(prepared, "full/seed-0", {}, tags).end()
+    RunLog.start(prepared, "full/seed-0", {}, tags).end()
     return project
 
 

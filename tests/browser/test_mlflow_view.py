@@ -8,7 +8,8 @@ import pytest
 import small_results
 from ports import free_port
 
-from headstart import index, mlflow_pages, projects, ui
+from headstart import index, ui
+from headstart.tracking import mlflow_pages, projects
 
 WIDTH, HEIGHT = 1440, 900
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from small_delivery import LITE0, Experiment
 
-from headstart import cli, tracking
+from headstart import cli
 from headstart.experiment import config
+from headstart.tracking import connection
+from headstart.tracking.runlog import RunLog
 
 FLIPS = ("horizontal", "vertical")
 
@@ -29,8 +31,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def _finish(home: Path) -> None:
     cells = Experiment(home / "results/cells", LITE0, 64)
-    store = tracking.prepare(Path("results/mlflow"), "cells")
-    log = tracking.RunLog.start(store, "full/seed-1", {}, {})
+    store = connection.prepare(Path("results/mlflow"), "cells")
+    log = RunLog.start(store, "full/seed-1", {}, {})
     log.end()
     model = cells.model(1)
     told = {"flips": FLIPS, "temperature": 1.7, "mlflow_run_id": log.run_id}

@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import save_file
 from small_training import IMAGE, SIZE, TRAINED, N
 
-from headstart import HeadstartError, tracking
+from headstart import HeadstartError
 from headstart.data.cache import ImageCache
 from headstart.models import backbones
-from headstart.training import checkpoints, jobs
+from headstart.training import checkpoints, jobs, runs
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +74,7 @@ def outputs(tmp_path) -> jobs.RunFiles:
 
 
 class FakeLog:
-    """Stands for tracking.RunLog: remembers the epochs it is given, and forgets runs."""
+    """Stands for RunLog: remembers the epochs it is given, and forgets runs."""
 
     started: list["FakeLog"]
 
@@ -107,5 +107,5 @@ class FakeLog:
 def fake_logs(monkeypatch) -> list[FakeLog]:
     """The logs that trainings start from here on, none of them MLflow's."""
     FakeLog.started = []
-    monkeypatch.setattr(tracking, "RunLog", FakeLog)
+    monkeypatch.setattr(runs, "RunLog", FakeLog)
     return FakeLog.started

@@ -29,7 +29,7 @@ def test_short_epochs_are_not_all_saved(cache, cpu, make_strategy, tmp_path, mon
 
 
 class Log:
-    """Stands for tracking.RunLog: remembers how many epochs the resume file had as it was told."""
+    """Stands for RunLog: remembers how many epochs the resume file had as it was told."""
 
     def __init__(self, run_id: str, resume: ResumeFile) -> None:
         self.run_id, self.resume = run_id, resume

@@ -16,10 +16,11 @@ from mlflow import MlflowClient
 from safetensors.torch import load_file, save_file
 from small_training import IMAGE, POLICY, TRAINED, Interrupted, N, run_name
 
-from headstart import HeadstartError, prediction, tracking
+from headstart import HeadstartError, prediction
 from headstart.experiment import config
 from headstart.models import backbones
 from headstart.models.backbones import Prepared
+from headstart.tracking import connection
 from headstart.training import features, runs
 from headstart.training.checkpoints import Progress, ResumeFile
 from headstart.training.jobs import Job
@@ -30,7 +31,7 @@ NAME = run_name("full")
 def test_two_processes_leave_one_run(files, outputs, make_strategy, tmp_path, monkeypatch):
     """On pretended GPUs: without real ones the processes compute on the CPU."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    store = tracking.prepare(tmp_path / "mlflow", "cells")
+    store = connection.prepare(tmp_path / "mlflow", "cells")
     files.tracking.write_text(json.dumps(store))
     strategy, log = make_strategy({"epochs": 2}, gpus=2), tmp_path / "log.txt"
     runs.train_on(["0", "1"], Job(NAME, strategy, files, outputs), threads=2, log_file=log)
@@ -112,7 +113,7 @@ def test_a_transformer_trains_at_another_size_and_plain_timm_reads_it(
 def test_a_run_of_nearest_neighbours_leaves_a_model_that_evaluation_reads(
     files, outputs, make_strategy, tmp_path, cache, cpu
 ):
-    files.tracking.write_text(json.dumps(tracking.prepare(tmp_path / "mlflow", "cells")))
+    files.tracking.write_text(json.dumps(connection.prepare(tmp_path / "mlflow", "cells")))
     backbone = Prepared.read(files.backbone, files.weights)
     pooled = tmp_path / "pooled.npy"
     features.extract(cache, backbone, [], 1, cpu, pooled)
@@ -164,7 +165,7 @@ def test_a_run_that_another_process_trains_is_waited_for_and_not_trained_twice(
     files, outputs, make_strategy, tmp_path, caplog
 ):
     """As an orphan of a killed Snakemake does, that goes on when the next one begins."""
-    store = tracking.prepare(tmp_path / "mlflow", "cells")
+    store = connection.prepare(tmp_path / "mlflow", "cells")
     files.tracking.write_text(json.dumps(store))
     outputs = replace(outputs, resume=tmp_path / "resume" / outputs.resume.name)
     job = Job(NAME, make_strategy({"epochs": 4}), files, outputs)

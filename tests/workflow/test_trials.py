@@ -9,8 +9,10 @@ import pytest
 from safetensors.torch import load_file
 from small_project import CONFIG, RUNS, check_out, planned, snakemake, write_config
 
-from headstart import cli, tracking
+from headstart import cli
 from headstart.experiment import tuning
+from headstart.tracking import connection
+from headstart.tracking.runlog import STANDS_FOR
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("trials")]
 
@@ -103,7 +105,7 @@ def test_an_ensemble_is_the_mean_of_its_seeds(tuned):
 
 
 def test_mlflow_has_the_trials_below_their_strategy(tuned):
-    store = tracking.read(tuned / "results/cells/tracking.json")
+    store = connection.read(tuned / "results/cells/tracking.json")
     uri = f"sqlite:///{tuned / 'results/mlflow/mlflow.db'}"
     client = mlflow.MlflowClient(uri)
     found = client.search_runs([store["experiment_id"]], "tags.`headstart.kind` = 'trial'")
@@ -134,7 +136,7 @@ def told(address: str) -> dict:
     names = {run.info.run_id: run.info.run_name for run in runs}
     models = client.search_logged_models([experiment.experiment_id])
     signatures = {model.source_run_id: set(model.tags) for model in models}
-    own = ("mlflow.parentRunId", tracking.STANDS_FOR, "mlflow.log-model.history")
+    own = ("mlflow.parentRunId", STANDS_FOR, "mlflow.log-model.history")
     found = {}
     for run in runs:
         tags, run_id = run.data.tags, run.info.run_id

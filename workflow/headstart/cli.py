@@ -7,20 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart import (
-    HeadstartError,
-    __version__,
-    exporting,
-    predicting,
-    preflight,
-    results,
-    store,
-    store_checks,
-    tracking,
-)
+from headstart import HeadstartError, __version__, exporting, predicting, preflight, results
 from headstart import ui as viewing
 from headstart.compute import leases
 from headstart.experiment import config, loading
+from headstart.tracking import checks, connection, store
 
 if TYPE_CHECKING:
     from headstart.data.surveys import Survey
@@ -96,7 +87,7 @@ def check(options: argparse.Namespace) -> int:
     raw, origin = loading.read(options.file, options.overrides)
     experiment = loading.from_dict(raw, origin)
     survey = preflight.check(experiment, origin)
-    store_checks.require_usable(tracking.uri(results.ROOT / "mlflow"))
+    checks.require_usable(connection.uri(results.ROOT / "mlflow"))
     gpus = leases.visible()
     print(f"experiment  {experiment.experiment}")
     print(_images(experiment.dataset, survey))
@@ -117,7 +108,7 @@ def _images(dataset: config.Dataset, survey: "Survey | None") -> str:
 
 def _tracking() -> str:
     """The MLflow store, or what its server has to say."""
-    address = tracking.uri(results.ROOT / "mlflow")
+    address = connection.uri(results.ROOT / "mlflow")
     try:
         store.require_answer(address)
     except store.Silent as error:

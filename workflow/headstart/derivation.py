@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from headstart import entries, outages, prediction, provenance, tracking
+from headstart import prediction, provenance
 from headstart.compute.devices import Device
 from headstart.data.cache import ImageCache
 from headstart.models import backbones, mixing
+from headstart.tracking import connection, entries, outages
+from headstart.tracking.runlog import RunLog
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -113,7 +115,7 @@ def leave(
     provenance.write(path, run)
     with outages.spared(known):
         key = str(entries.name(run))
-        log = tracking.RunLog.start(tracking.reach(known), key, *entries.described(run))
+        log = RunLog.start(connection.reach(known), key, *entries.described(run))
         with log.ending():
             provenance.write(path, run | {"mlflow_run_id": log.run_id})
             entries.trained(log, path, history)

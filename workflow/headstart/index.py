@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from headstart import HeadstartError, entries, outages, prediction, store, tracking
+from headstart import HeadstartError, prediction
 from headstart.data.cache import ImageCache
+from headstart.tracking import connection, entries, outages, store
+from headstart.tracking.runlog import STANDS_FOR, RunLog
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -52,9 +54,9 @@ def make(results: Path, address: str = "", experiment: str = "*") -> Iterator[tu
 
 
 def _experiment(folder: Path, mlflow: Path, address: str) -> tuple[int, int]:
-    prepared = tracking.prepare(mlflow, folder.name, address)
+    prepared = connection.prepare(mlflow, folder.name, address)
     if not address:
-        tracking.write(folder / "tracking.json", prepared)
+        connection.write(folder / "tracking.json", prepared)
     records = sorted(folder.glob(_RUNS))
     new = [path for path in records if not _is_there(prepared, path)]
     for path in new:
@@ -71,14 +73,14 @@ def _experiment(folder: Path, mlflow: Path, address: str) -> tuple[int, int]:
 
 def _finished(prepared: dict[str, str], key: str) -> "list[Run]":
     query = f"tags.`headstart.run` = '{key}' and attributes.status = 'FINISHED'"
-    query = tracking.current(prepared, query)
+    query = connection.current(prepared, query)
     return list(store.client(prepared["uri"]).search_runs([prepared["experiment_id"]], query))
 
 
 def _is_there(prepared: dict[str, str], record: Path) -> bool:
     """Whether the store has all of a run: one that a kill cut short is logged again."""
     run = json.loads(record.read_text())
-    log = tracking.RunLog.find(prepared, run["mlflow_run_id"])
+    log = RunLog.find(prepared, run["mlflow_run_id"])
     if log is None:
         return False
     store.restore_run(log.client, log.run_id)
@@ -92,8 +94,8 @@ def _log(prepared: dict[str, str], folder: Path, record: Path) -> None:
     run = json.loads(record.read_text())
     name = entries.name(run)
     settings, tags = entries.described(run)
-    tags |= {tracking.STANDS_FOR: run["mlflow_run_id"]}
-    log = tracking.RunLog.start(prepared, str(name), settings, tags)
+    tags |= {STANDS_FOR: run["mlflow_run_id"]}
+    log = RunLog.start(prepared, str(name), settings, tags)
     logger.info("%s: %s", folder.name, name)
     history, metrics = record.with_name("history.csv"), record.with_name("metrics.json")
     with log.ending():
@@ -104,7 +106,7 @@ def _log(prepared: dict[str, str], folder: Path, record: Path) -> None:
             entries.tested(log, metrics)
 
 
-def _log_training(log: tracking.RunLog, folder: Path, record: Path) -> None:
+def _log_training(log: RunLog, folder: Path, record: Path) -> None:
     """What a training logs beside its files: its images, and the model if it is still there."""
     from headstart.training import inputs
 

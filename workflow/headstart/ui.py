@@ -12,15 +12,8 @@ import urllib.request
 import webbrowser
 from collections.abc import Iterator
 
-from headstart import (
-    HeadstartError,
-    mlflow_pages,
-    projects,
-    results,
-    store,
-    store_checks,
-    tracking,
-)
+from headstart import HeadstartError, results
+from headstart.tracking import checks, connection, database, mlflow_pages, projects, store
 
 _HOST = "127.0.0.1"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -37,17 +30,17 @@ def serve(port: int, experiment: str | None) -> int:
         HeadstartError: there is no store, or the port is taken.
     """
     folder = results.ROOT / "mlflow"
-    uri = tracking.uri(folder)
-    store_checks.require_usable(uri)
+    uri = connection.uri(folder)
+    checks.require_usable(uri)
     if uri.startswith("http"):
         _open(uri, uri, experiment)
         return 0
-    if uri == store.uri(folder) and not (folder / "mlflow.db").exists():
+    if uri == database.uri(folder) and not (folder / "mlflow.db").exists():
         raise HeadstartError(
             f"{folder / 'mlflow.db'} does not exist; run an experiment first: make run, or, if "
-            f"one is finished, {store.ADVICE}"
+            f"one is finished, {database.ADVICE}"
         )
-    store.follow(uri)
+    database.follow(uri)
     with running(uri, port) as process:
         _open(uri, wait_until_up(process, port), experiment)
         print("Ctrl-C ends it", flush=True)

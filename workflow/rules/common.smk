@@ -8,7 +8,9 @@ from snakemake.utils import update_config
 
 WORKFLOW = Path(os.path.relpath(Path(os.fspath(workflow.current_basedir)).parent))
 sys.path.insert(0, str(WORKFLOW.resolve()))
-from headstart import HeadstartError, outages, salvage, store, tracking  # noqa: E402
+from headstart import HeadstartError, salvage  # noqa: E402
+from headstart.tracking import connection, database, outages  # noqa: E402
+from headstart.tracking.runlog import RunLog  # noqa: E402
 from headstart.compute import devices  # noqa: E402
 from headstart.experiment import config as experiments  # noqa: E402
 from headstart.experiment import lines, loading, schema, tuning  # noqa: E402
@@ -40,12 +42,13 @@ try:
         loading.written(file)
     EXPERIMENT = loading.from_dict(config, ORIGIN)
     if workflow.is_main_process:
-        from headstart import preflight, progress, store_checks
+        from headstart import preflight, progress
+        from headstart.tracking import checks
 
         preflight.check(EXPERIMENT, ORIGIN)
-        store_checks.require_usable(tracking.uri(TRACKING))
+        checks.require_usable(connection.uri(TRACKING))
         if SUBMITS:
-            store.share(tracking.uri(TRACKING))
+            database.share(connection.uri(TRACKING))
         logger.addHandler(progress.StudyProgress(logger.info))
 except HeadstartError as error:
     sys.exit(f"error: {error}")

@@ -19,8 +19,8 @@ def end_as_failed():
     known = Path(RESULTS, "tracking.json")
     if known.exists():
         with outages.spared(known):
-            store = tracking.reach(known)
-            tracking.RunLog.open(store, store["parent_run_id"]).end("FAILED")
+            store = connection.reach(known)
+            RunLog.open(store, store["parent_run_id"]).end("FAILED")
 
 
 def print_verdict():

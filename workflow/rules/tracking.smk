@@ -19,7 +19,7 @@ rule tracking_init:
     params:
         experiment=EXPERIMENT.experiment,
         folder=str(TRACKING),
-        uri=tracking.uri(TRACKING),
+        uri=connection.uri(TRACKING),
     message:
         "Preparing the MLflow store"
     script:

@@ -5,8 +5,9 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from headstart import entries, logs, outages, paths, tracking
+from headstart import logs, paths
 from headstart.experiment import tuning
+from headstart.tracking import connection, entries, outages
 
 logger = logging.getLogger("headstart.choose")
 
@@ -43,7 +44,7 @@ def main(files: Files, place: dict[str, str]) -> None:
             found[edge],
         )
     with outages.spared(files.tracking):
-        entries.chosen(tracking.reach(files.tracking), files.choice)
+        entries.chosen(connection.reach(files.tracking), files.choice)
 
 
 if "snakemake" in globals():

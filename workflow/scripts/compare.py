@@ -9,11 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from headstart import entries, logs, outages, paths, tracking
+from headstart import logs, paths
 from headstart.data import manifest
 from headstart.report.figures import comparison as figures
 from headstart.report.figures import differences
 from headstart.report.figures.style import looks
+from headstart.tracking import connection, entries, outages
 from headstart.verdict import comparison, contract, reading, tables
 
 logger = logging.getLogger("headstart.compare")
@@ -56,7 +57,7 @@ def main(
             figures.learning_curve(summary, folder / f"learning_curve.{kind}")
     colours = {name: look.colour for name, look in looks(runs["strategy"]).items()}
     with outages.spared(files.tracking):
-        entries.compared(tracking.reach(files.tracking), folder, colours)
+        entries.compared(connection.reach(files.tracking), folder, colours)
     logger.info(verdict["statement"])
 
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from headstart import entries, logs, outages, paths, tracking
+from headstart import logs, paths
 from headstart.compute import devices, leases
 from headstart.data.cache import ImageCache
 from headstart.models import calibration
 from headstart.report.figures import runs as figures
+from headstart.tracking import connection, entries, outages
+from headstart.tracking.runlog import RunLog
 from headstart.verdict import evaluation
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ def main(files: Files, flips: list[str], threads: int) -> None:
     accuracy = metrics["metrics"]["accuracy"]
     logger.info("test accuracy %(value).4f [%(low).4f, %(high).4f]", accuracy)
     with outages.spared(files.tracking):
-        log = tracking.RunLog.open(tracking.reach(files.tracking), run["mlflow_run_id"])
+        log = RunLog.open(connection.reach(files.tracking), run["mlflow_run_id"])
         with log.ending():
             entries.tested(log, files.metrics)
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from headstart import entries, logs, outages, paths, tracking
+from headstart import logs, paths
 from headstart.data import manifest
 from headstart.data.cache import ImageCache
 from headstart.report import pages
 from headstart.report.study import Study
+from headstart.tracking import connection, entries, outages
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def main(files: Files, experiment: dict[str, Any]) -> None:
     )
     pages.build(files.report, study, files.tables)
     with outages.spared(files.tracking):
-        entries.reported(tracking.reach(files.tracking), files.report)
+        entries.reported(connection.reach(files.tracking), files.report)
 
 
 def listed(path: Path) -> pd.DataFrame:

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from headstart import logs, outages, tracking
+from headstart import logs
+from headstart.tracking import connection, outages
 
 
 def main(folder: Path, experiment: str, output: Path) -> None:
-    tracking.write(output, {"uri": tracking.uri(folder)})
+    connection.write(output, {"uri": connection.uri(folder)})
     with outages.spared(output):
-        tracking.write(output, tracking.prepare(folder, experiment))
+        connection.write(output, connection.prepare(folder, experiment))
 
 
 if "snakemake" in globals():

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart import HeadstartError, store, tracking
+from headstart import HeadstartError
+from headstart.tracking import connection, database, store
+from headstart.tracking.runlog import RunLog
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -32,14 +34,16 @@ def register(package: Path, run: dict[str, Any], name: str, folder: Path) -> str
     import onnx
     from mlflow.exceptions import MlflowException
 
-    address = tracking.uri(folder)
+    address = connection.uri(folder)
     if address.startswith("sqlite:///") and not Path(address.removeprefix("sqlite:///")).is_file():
         raise HeadstartError(f"{address} does not exist, so that --register has nowhere to go")
     experiment = store.client(address).get_experiment_by_name(run["experiment"])
     if experiment is None:
-        raise HeadstartError(f"{address} lacks the experiment {run['experiment']}; {store.ADVICE}")
+        raise HeadstartError(
+            f"{address} lacks the experiment {run['experiment']}; {database.ADVICE}"
+        )
     known = {"uri": address, "experiment_id": experiment.experiment_id}
-    log = tracking.RunLog.open(known, run["mlflow_run_id"])
+    log = RunLog.open(known, run["mlflow_run_id"])
     model = onnx.load(package / "model.onnx")
     try:
         _require_name(log.client, name)
@@ -73,7 +77,7 @@ def _require_name(client: "MlflowClient", name: str) -> None:
             raise
 
 
-def _log(log: tracking.RunLog, model: Any) -> "ModelInfo":
+def _log(log: RunLog, model: Any) -> "ModelInfo":
     """Log the model to the run, with its signature."""
     import mlflow
     from mlflow.models import ModelSignature

@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart import HeadstartError, entries, outages, store
+from headstart import HeadstartError
 from headstart.compute import parallel
+from headstart.tracking import entries, outages, store
 from headstart.training.checkpoints import Progress, ResumeFile
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
-    from headstart.tracking import RunLog
+    from headstart.tracking.runlog import RunLog
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart import HeadstartError, provenance, tracking
+from headstart import HeadstartError, provenance
 from headstart.compute import devices, ownership, parallel
+from headstart.tracking import connection
+from headstart.tracking.runlog import RunLog
 from headstart.training import inputs as reading
 from headstart.training import loop, probes, record, trials
 from headstart.training.checkpoints import Progress, ResumeFile
@@ -85,13 +87,13 @@ def _journal(inputs: Inputs, outputs: RunFiles) -> TrackedJournal:
     """The journal of a run; its resume state belongs to all that decides the run's result."""
     name, files, made_by = inputs.job.name, inputs.job.files, inputs.made_by
 
-    def reopen(run_id: str) -> tracking.RunLog:
-        return tracking.RunLog.open(tracking.reach(files.tracking), run_id)
+    def reopen(run_id: str) -> RunLog:
+        return RunLog.open(connection.reach(files.tracking), run_id)
 
-    def start() -> tracking.RunLog:
+    def start() -> RunLog:
         settings = {key: made_by[key] for key in ("strategy", "backbone", "fraction", "seed")}
-        known, tags = tracking.reach(files.tracking), provenance.tags(name, made_by)
-        log = tracking.RunLog.start(known, str(name), settings, tags)
+        known, tags = connection.reach(files.tracking), provenance.tags(name, made_by)
+        log = RunLog.start(known, str(name), settings, tags)
         log.dataset(inputs.frame, name.experiment, str(files.train_val))
         return log
 

@@ -17,17 +17,20 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from headstart import HeadstartError, store, tracking
+from headstart import HeadstartError
+from headstart.tracking import connection, database
+from headstart.tracking.runlog import RunLog
 
 BEFORE = """
 import json
 from pathlib import Path
 import numpy as np
-from headstart import tracking
+from headstart.tracking import connection
+from headstart.tracking.runlog import RunLog
 from headstart.models import backbones
-prepared = tracking.prepare(Path("results/mlflow"), "cells")
+prepared = connection.prepare(Path("results/mlflow"), "cells")
 Path("tracking.json").write_text(json.dumps(prepared))
-log = tracking.RunLog.start(prepared, "full/seed-0", {"lr": 0.1}, {})
+log = RunLog.start(prepared, "full/seed-0", {"lr": 0.1}, {})
 Path("before.json").write_text('"before"')
 log.files([Path("before.json")])
 log.model(backbones.create("test_efficientnet", "timm", 2), np.zeros((2, 3, 32, 32), np.float32))
@@ -38,11 +41,12 @@ AFTER = """
 import json, sys
 from pathlib import Path
 import mlflow, torch
-from headstart import tracking
-prepared = tracking.read(Path("tracking.json"))
+from headstart.tracking import connection
+from headstart.tracking.runlog import RunLog
+prepared = connection.read(Path("tracking.json"))
 Path("after.json").write_text('"after"')
-logs = [tracking.RunLog.open(prepared, sys.argv[1])]
-logs.append(tracking.RunLog.start(prepared, "full/seed-1", {"lr": 0.1}, {}))
+logs = [RunLog.open(prepared, sys.argv[1])]
+logs.append(RunLog.start(prepared, "full/seed-1", {"lr": 0.1}, {}))
 found = {}
 for name, log in zip(("old", "new"), logs):
     log.files([Path("after.json")])
@@ -57,8 +61,9 @@ print(json.dumps(found))
 PREPARE = """
 import json
 from pathlib import Path
-from headstart import tracking
-print(json.dumps(tracking.prepare(Path("results/mlflow"), "cells")))
+from headstart.tracking import connection
+from headstart.tracking.runlog import RunLog
+print(json.dumps(connection.prepare(Path("results/mlflow"), "cells")))
 """
 COLUMNS = [
     ("experiments", "artifact_location"),
@@ -169,10 +174,10 @@ def test_a_store_is_followed_once_and_other_locations_stay(project, tmp_path, ca
             "INSERT INTO experiments (name, artifact_location) VALUES (?, ?)", rows
         )
     shutil.move(old, new)
-    address = store.uri(new / "results/mlflow")
+    address = database.uri(new / "results/mlflow")
     with caplog.at_level(logging.WARNING, "headstart"):
-        store.follow(address)
-        store.follow(address)
+        database.follow(address)
+        database.follow(address)
     assert len(caplog.messages) == 1 and str(new) in caplog.text
     rest = [location for location in locations(new) if not location.startswith(new.as_uri())]
     assert rest == sorted(others) and len(locations(new)) == len(others) + 4
@@ -182,9 +187,9 @@ def test_a_store_that_is_somewhere_else_is_no_moved_one(tmp_path, monkeypatch):
     """MLFLOW_TRACKING_URI may name one file for many projects, whose artifacts stay with them."""
     address = f"sqlite:///{tmp_path / 'shared.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    tracking.prepare(tmp_path / "results/mlflow", "cells")
+    connection.prepare(tmp_path / "results/mlflow", "cells")
     (experiment,) = mlflow.MlflowClient(address).search_experiments(filter_string="name = 'cells'")
-    assert tracking.prepare(tmp_path / "results/mlflow", "cells")["uri"] == address
+    assert connection.prepare(tmp_path / "results/mlflow", "cells")["uri"] == address
     found = mlflow.MlflowClient(address).get_experiment(experiment.experiment_id)
     assert found.artifact_location == (tmp_path / "results/mlflow/artifacts/cells").as_uri()
 
@@ -195,12 +200,12 @@ def test_a_broken_file_is_made_anew_or_one_line(tmp_path, content):
     path.parent.mkdir()
     path.write_bytes(content)
     if not content:  # a job was killed before it made the tables
-        start(tracking.prepare(path.parent, "cells"))
+        start(connection.prepare(path.parent, "cells"))
         return
-    lost = {"uri": store.uri(path.parent), "experiment_id": "1", "parent_run_id": "0" * 32}
+    lost = {"uri": database.uri(path.parent), "experiment_id": "1", "parent_run_id": "0" * 32}
     attempts = (
-        lambda: tracking.prepare(path.parent, "cells"),
-        lambda: tracking.RunLog.open(lost, "0" * 32),
+        lambda: connection.prepare(path.parent, "cells"),
+        lambda: RunLog.open(lost, "0" * 32),
         lambda: start(lost),
     )
     for attempt in attempts:
@@ -215,26 +220,26 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def started(folder, request) -> tuple[dict[str, str], tracking.RunLog]:
+def started(folder, request) -> tuple[dict[str, str], RunLog]:
     """An experiment of the test's own, and a run in it."""
-    prepared = tracking.prepare(folder, request.node.name)
+    prepared = connection.prepare(folder, request.node.name)
     return prepared, start(prepared)
 
 
-def start(prepared: dict[str, str], key: str = "full/seed-0") -> tracking.RunLog:
-    return tracking.RunLog.start(prepared, key, {"lr": 0.1}, {})
+def start(prepared: dict[str, str], key: str = "full/seed-0") -> RunLog:
+    return RunLog.start(prepared, key, {"lr": 0.1}, {})
 
 
-def is_active(log: tracking.RunLog, run_id: str) -> bool:
+def is_active(log: RunLog, run_id: str) -> bool:
     return log.client.get_run(run_id).info.lifecycle_stage == "active"
 
 
 @pytest.fixture
-def attached(tmp_path) -> Callable[[tracking.RunLog], list[str]]:
+def attached(tmp_path) -> Callable[[RunLog], list[str]]:
     """Attaches a file to a run and lists what is attached."""
     (tmp_path / "run.json").write_text("{}")
 
-    def attach(log: tracking.RunLog) -> list[str]:
+    def attach(log: RunLog) -> list[str]:
         log.files([tmp_path / "run.json"])
         return [item.path for item in log.client.list_artifacts(log.run_id)]
 
@@ -245,7 +250,7 @@ def test_preparing_restores_a_deleted_experiment(folder, started, attached, capl
     prepared, log = started
     log.client.delete_experiment(prepared["experiment_id"])
     with caplog.at_level(logging.WARNING, "headstart"):
-        assert tracking.prepare(folder, request.node.name) == prepared
+        assert connection.prepare(folder, request.node.name) == prepared
     assert f"{request.node.name} had been deleted and is restored" in caplog.text
     assert is_active(log, log.run_id) and is_active(log, prepared["parent_run_id"])
     assert attached(start(prepared)) == ["run.json"]
@@ -268,7 +273,7 @@ def test_opening_a_deleted_run_restores_it(started, attached, caplog, whole):
     else:
         log.client.delete_run(log.run_id)
     with caplog.at_level(logging.WARNING, "headstart"):
-        again = tracking.RunLog.open(prepared, log.run_id)
+        again = RunLog.open(prepared, log.run_id)
     assert "full/seed-0 had been deleted and is restored" in caplog.text
     assert attached(again) == ["run.json"]
     again.epochs([{"epoch": 1, "val_loss": 0.5}])
@@ -280,7 +285,7 @@ def test_opening_a_deleted_run_restores_it(started, attached, caplog, whole):
 def test_a_deleted_parent_run_is_restored_and_not_made_twice(folder, started, request):
     prepared, log = started
     log.client.delete_run(prepared["parent_run_id"])
-    assert tracking.prepare(folder, request.node.name) == prepared
+    assert connection.prepare(folder, request.node.name) == prepared
     assert is_active(log, prepared["parent_run_id"])
 
 
@@ -292,7 +297,7 @@ def test_what_was_purged_is_one_line(started):
     for run_id in (log.run_id, prepared["parent_run_id"]):
         kept._hard_delete_run(run_id)
     kept._hard_delete_experiment(prepared["experiment_id"])
-    for attempt in (lambda: tracking.RunLog.open(prepared, log.run_id), lambda: start(prepared)):
+    for attempt in (lambda: RunLog.open(prepared, log.run_id), lambda: start(prepared)):
         with pytest.raises(
             HeadstartError, match=r"^MLflow .* is not in .*: headstart index$"
         ) as caught:

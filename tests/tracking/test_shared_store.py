@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from headstart import HeadstartError, store
+from headstart import HeadstartError
+from headstart.tracking import database
 
 
 @pytest.fixture(autouse=True)
@@ -26,11 +27,11 @@ def test_a_shared_store_gives_up_its_write_ahead_log(tmp_path: Path) -> None:
     path = tmp_path / "mlflow" / "mlflow.db"
     path.parent.mkdir()
     path.touch()
-    store.make(store.uri(path.parent))
+    database.make(database.uri(path.parent))
     assert journal(path) == "wal"
-    store.share(store.uri(path.parent))
+    database.share(database.uri(path.parent))
     assert journal(path) == "delete"
-    store.make(store.uri(path.parent))
+    database.make(database.uri(path.parent))
     assert journal(path) == "delete"
 
 
@@ -42,6 +43,6 @@ def test_a_file_system_without_locks_is_refused_with_the_command_for_a_server(
 
     monkeypatch.setattr(fcntl, "lockf", refuse)
     with pytest.raises(HeadstartError, match=r"No locks available.*mlflow server --host") as told:
-        store.share(store.uri(tmp_path))
+        database.share(database.uri(tmp_path))
     assert "MLFLOW_TRACKING_URI=" in str(told.value) and "\n" not in str(told.value)
-    store.share("http://server:5000")
+    database.share("http://server:5000")

@@ -1,9 +1,6 @@
-"""MLflow as an index of the results: one parent run per experiment, one run per training."""
+"""One MLflow run per training, below one parent run per experiment."""
 
 import contextlib
-import json
-import logging
-import os
 import time
 import warnings
 from collections.abc import Iterable, Iterator
@@ -11,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart import HeadstartError, outages, projects, store, store_checks
-from headstart.parameters import flatten
+from headstart import HeadstartError
+from headstart.tracking import connection, database, outages, projects, store
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,63 +17,10 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from torch import nn
 
-logger = logging.getLogger(__name__)
-
 #: The tag of a run that `headstart index` made: the id in run.json that it stands for.
 STANDS_FOR = "headstart.stands_for"
 
 _METRICS = 1000  # that MLflow takes in one call
-# Without it the MLflow UI takes an experiment for one of its GenAI kind.
-_KIND = ("mlflow.experimentKind", "custom_model_development")
-
-
-def uri(folder: Path) -> str:
-    """The SQLite store in `folder`, unless MLFLOW_TRACKING_URI names another."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or store.uri(folder)
-
-
-def prepare(folder: Path, experiment: str, address: str = "") -> dict[str, str]:
-    """Make the store, the experiment and the project's parent run in it, or find them.
-
-    Several processes that open a database which is not there yet can break it, so this runs
-    once before any job logs, under a lock. What was deleted in the MLflow UI is restored.
-
-    Args:
-        folder: holds the artifacts and, where nothing else is named, mlflow.db.
-        address: of another store.
-
-    Returns:
-        uri, project, experiment_id and parent_run_id.
-
-    Raises:
-        HeadstartError: the store cannot be used, or, as store.Silent, does not answer.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    address = address or uri(folder)
-    store_checks.require_usable(address)
-    store.follow(address)
-    store.require_answer(address)
-    local = address.startswith(store.SQLITE)
-    with store.lock(folder):
-        project = projects.identity(folder.parent)
-    with store.lock(folder, address):
-        if local:
-            store.make(address)
-        client = store.client(address)
-        location = store.make_artifacts(folder, experiment) if local else None
-        experiment_id = projects.experiment(client, experiment, location)
-        store.restore_experiment(client, experiment_id)
-        client.set_experiment_tag(experiment_id, *_KIND)
-        parent_run_id = projects.parent(client, experiment_id, experiment, project)
-    found = {"experiment_id": experiment_id, "parent_run_id": parent_run_id}
-    return {"uri": address, "project": project} | found
-
-
-def current(tracking: dict[str, str], query: str) -> str:
-    """A query for the project's runs alone that no later one replaced."""
-    return (
-        f"{query} and tags.`headstart.superseded` = 'false' and {projects.of(tracking['project'])}"
-    )
 
 
 @dataclass(frozen=True)
@@ -117,7 +61,7 @@ class RunLog:
         log = RunLog.find(tracking, run_id)
         if log is None:
             raise HeadstartError(
-                f"MLflow run {run_id} is not in {store.shown(tracking['uri'])}; {store.ADVICE}"
+                f"MLflow run {run_id} is not in {store.shown(tracking['uri'])}; {database.ADVICE}"
             )
         store.restore_run(log.client, log.run_id)
         log.client.update_run(log.run_id, status="RUNNING")
@@ -150,14 +94,14 @@ class RunLog:
         query = f"tags.`headstart.run` = '{key}'"
         try:
             store.restore_experiment(client, experiment)
-            older = client.search_runs([experiment], current(tracking, query))
+            older = client.search_runs([experiment], connection.current(tracking, query))
             run_id = client.create_run(experiment, tags=tags, run_name=key).info.run_id
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             raise HeadstartError(
                 f"MLflow experiment {experiment} is not in {store.shown(tracking['uri'])}; "
-                f"{store.ADVICE}"
+                f"{database.ADVICE}"
             ) from None
         parameters = [Param(name, value[:6000]) for name, value in flatten(settings).items()]
         for begin in range(0, len(parameters), 100):
@@ -268,32 +212,15 @@ class RunLog:
             raise
 
 
-def write(path: Path, tracking: dict[str, str]) -> None:
-    """Leave what `prepare` returned for the jobs, if they do not know it yet."""
-    if path.exists() and read(path) == tracking:
-        return
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(tracking, indent=2) + "\n")
-    partial.replace(path)
-
-
-def read(path: Path) -> dict[str, str]:
-    """The content of tracking.json."""
-    tracking: dict[str, str] = json.loads(path.read_text())
-    return tracking
-
-
-def reach(path: Path) -> dict[str, str]:
-    """The content of tracking.json, completed where the server was away as the study began.
-
-    Args:
-        path: results/<experiment>/tracking.json.
-
-    Raises:
-        HeadstartError: the server is still away.
-    """
-    tracking = read(path)
-    if "experiment_id" not in tracking:
-        tracking = prepare(path.parents[1] / "mlflow", path.parent.name, tracking["uri"])
-        write(path, tracking)
-    return tracking
+def flatten(settings: Any, prefix: str = "") -> dict[str, str]:
+    """Nested settings as dotted names and text: {"a": {"b": [1]}} -> {"a.b.0": "1"}."""
+    if isinstance(settings, dict):
+        items: Iterable[tuple[Any, Any]] = settings.items()
+    elif isinstance(settings, list | tuple):
+        items = enumerate(settings)
+    else:
+        return {prefix: str(settings)}
+    flat: dict[str, str] = {}
+    for key, value in items:
+        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat

@@ -10,8 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from headstart import mlflow_pages, provenance
-from headstart.tracking import RunLog
+from headstart import provenance
+from headstart.tracking import mlflow_pages
+from headstart.tracking.runlog import RunLog
 
 Tracking = dict[str, str]
 

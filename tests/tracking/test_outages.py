@@ -10,7 +10,9 @@ import pytest
 import small_results
 from small_servers import FAULTS, misbehaving
 
-from headstart import HeadstartError, cli, outages, store, store_checks, tracking
+from headstart import HeadstartError, cli
+from headstart.tracking import checks, connection, database, outages, store
+from headstart.tracking.runlog import RunLog
 from headstart.training.checkpoints import ResumeFile
 from headstart.training.journal import TrackedJournal
 
@@ -27,7 +29,7 @@ def known(tmp_path) -> Path:
 def sound(tmp_path_factory) -> bytes:
     """The content of a store."""
     folder = tmp_path_factory.mktemp("store")
-    store.make(store.uri(folder))
+    database.make(database.uri(folder))
     with closing(sqlite3.connect(folder / "mlflow.db")) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return (folder / "mlflow.db").read_bytes()
@@ -38,15 +40,15 @@ def journal(known: Path) -> TrackedJournal:
     return TrackedJournal(
         ResumeFile(known.parent / "resume.pt", "key"),
         known,
-        lambda run_id: tracking.RunLog.open(tracking.reach(known), run_id),
-        lambda: tracking.RunLog.start(tracking.reach(known), "full/seed-0", {}, {}),
+        lambda run_id: RunLog.open(connection.reach(known), run_id),
+        lambda: RunLog.start(connection.reach(known), "full/seed-0", {}, {}),
     )
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_training_goes_on_whatever_the_server_answers(known, fault, caplog):
     with misbehaving(fault) as address:
-        tracking.write(known, {"uri": address})
+        connection.write(known, {"uri": address})
         began = time.monotonic()
         training = journal(known)
         with training.ending():
@@ -66,10 +68,10 @@ def test_a_store_that_fails_in_the_middle_of_a_job_is_told_once(known, caplog, s
     folder = known.parents[1] / "mlflow"
     folder.mkdir()
     (folder / "mlflow.db").write_bytes(sound)
-    tracking.write(known, {"uri": store.uri(folder)})
+    connection.write(known, {"uri": database.uri(folder)})
     training = journal(known)
     progress = training.open()
-    assert tracking.read(known)["parent_run_id"], "completed by the first job that reaches it"
+    assert connection.read(known)["parent_run_id"], "completed by the first job that reaches it"
     for path in folder.glob("mlflow.db*"):
         path.write_bytes(b"junk" * 10_000)
     for epoch in (1, 2):
@@ -113,7 +115,7 @@ def test_an_address_of_no_use_is_one_line(uri, part):
     if uri.startswith("postgresql") and installed("psycopg2"):
         pytest.skip("the driver is installed")
     with pytest.raises(HeadstartError) as told:
-        store_checks.require_usable(uri)
+        checks.require_usable(uri)
     assert (
         part in str(told.value) and "\n" not in str(told.value) and "secret" not in str(told.value)
     )
@@ -125,7 +127,7 @@ def installed(module: str) -> bool:
 
 @pytest.mark.parametrize("uri", ["http://host:5000", "https://host/mlflow", "databricks"])
 def test_an_address_that_may_be_right_is_left_to_be_tried(uri):
-    store_checks.require_usable(uri)
+    checks.require_usable(uri)
 
 
 def test_a_database_that_is_down_is_told_at_once():
@@ -166,4 +168,4 @@ def test_a_store_that_cannot_be_read_is_one_line_everywhere(
         assert error.startswith("error: the MLflow store results/mlflow/mlflow.db ")
         assert DAMAGE[kind] in error
     with pytest.raises(HeadstartError, match=DAMAGE[kind]):
-        tracking.prepare(Path("results/mlflow"), "cells")
+        connection.prepare(Path("results/mlflow"), "cells")

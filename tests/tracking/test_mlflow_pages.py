@@ -4,7 +4,9 @@ import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 
-from headstart import HeadstartError, mlflow_pages, tracking
+from headstart import HeadstartError
+from headstart.tracking import connection, mlflow_pages
+from headstart.tracking.runlog import RunLog
 
 BASE = "http://127.0.0.1:5000"
 
@@ -12,10 +14,10 @@ BASE = "http://127.0.0.1:5000"
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory) -> dict[str, str]:
     """A store with a strategy of a long name at many fractions."""
-    prepared = tracking.prepare(tmp_path_factory.mktemp("store") / "mlflow", "cells")
+    prepared = connection.prepare(tmp_path_factory.mktemp("store") / "mlflow", "cells")
     for number in range(12):
         tags = {"strategy": "s" * 60, "fraction": str(number / 12)}
-        tracking.RunLog.start(prepared, f"run {number}", {}, tags).end()
+        RunLog.start(prepared, f"run {number}", {}, tags).end()
     return prepared
 
 

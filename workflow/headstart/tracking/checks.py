@@ -8,7 +8,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from headstart import HeadstartError
-from headstart.store import ADVICE, SQLITE, opened, shown
+from headstart.tracking.database import ADVICE, SQLITE, opened
+from headstart.tracking.store import shown
 
 _DATABASES = ("postgresql", "mysql", "mssql")
 _KNOWN = f"http://HOST:PORT, sqlite:///FILE or a database ({', '.join(_DATABASES)})"

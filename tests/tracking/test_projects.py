@@ -9,18 +9,20 @@ from pathlib import Path
 import mlflow
 from mlflow.entities import Run
 
-from headstart import mlflow_pages, projects, tracking
+from headstart.tracking import connection, mlflow_pages, projects
+from headstart.tracking.runlog import RunLog
 
 #: What a project's jobs do: prepare the store, and log the same runs twice.
 JOBS = """
 import json, sys
 from pathlib import Path
-from headstart import tracking
-prepared = tracking.prepare(Path("results/mlflow"), "cells")
+from headstart.tracking import connection
+from headstart.tracking.runlog import RunLog
+prepared = connection.prepare(Path("results/mlflow"), "cells")
 tags = {"strategy": "full", "fraction": "1.0"}
 for attempt in range(2):
     for seed in range(2):
-        log = tracking.RunLog.start(prepared, f"full/seed-{seed}", {"lr": 0.1}, tags)
+        log = RunLog.start(prepared, f"full/seed-{seed}", {"lr": 0.1}, tags)
         log.epochs({"epoch": epoch, "val_loss": 1 / epoch} for epoch in range(1, 20))
         log.end()
 print(json.dumps(prepared))
@@ -66,9 +68,9 @@ def test_clones_on_one_file_supersede_their_own_runs_only(tmp_path):
     assert first["project"] != second["project"]
     assert first["experiment_id"] == second["experiment_id"]
     assert first["parent_run_id"] != second["parent_run_id"]
-    other = tracking.prepare(tmp_path / "first/results/mlflow", "others", address)
+    other = connection.prepare(tmp_path / "first/results/mlflow", "others", address)
     assert other["project"] == first["project"]
-    tracking.RunLog.start(other, "full/seed-0", {}, {}).end()
+    RunLog.start(other, "full/seed-0", {}, {}).end()
     for clone in (first, second):
         own = [run for run in runs(address) if run.data.tags[projects.TAG] == clone["project"]]
         assert len(own) == 1 + 4, "a parent, and two attempts of each seed"
@@ -96,14 +98,14 @@ def test_runs_from_before_go_to_the_project_that_asks_first(tmp_path):
     first, second = (tmp_path / name / "results/mlflow" for name in ("first", "second"))
     for folder in (first, second):
         folder.mkdir(parents=True)
-    prepared = tracking.prepare(first, "cells", address)
-    old = tracking.RunLog.start(prepared, "full/seed-0", {}, {})
+    prepared = connection.prepare(first, "cells", address)
+    old = RunLog.start(prepared, "full/seed-0", {}, {})
     for run in runs(address):
         old.client.delete_tag(run.info.run_id, projects.TAG)
-    assert tracking.prepare(first, "cells", address) == prepared
+    assert connection.prepare(first, "cells", address) == prepared
     assert {run.data.tags[projects.TAG] for run in runs(address)} == {prepared["project"]}
-    tracking.RunLog.start(prepared, "full/seed-0", {}, {})
-    other = tracking.prepare(second, "cells", address)
+    RunLog.start(prepared, "full/seed-0", {}, {})
+    other = connection.prepare(second, "cells", address)
     assert other["parent_run_id"] != prepared["parent_run_id"]
     current = [run.info.run_id for run in runs(address) if is_current(run)]
     assert len(current) == 1 and old.run_id not in current

@@ -16,14 +16,17 @@ import pandas as pd
 import pytest
 import torch
 
-from headstart import HeadstartError, tracking
+from headstart import HeadstartError
 from headstart.models import backbones
+from headstart.tracking import connection
+from headstart.tracking.runlog import RunLog, flatten
 
 PREPARE = """
 import json, sys
 from pathlib import Path
-from headstart import tracking
-print(json.dumps(tracking.prepare(Path(sys.argv[1]), "cells")))
+from headstart.tracking import connection
+from headstart.tracking.runlog import RunLog, flatten
+print(json.dumps(connection.prepare(Path(sys.argv[1]), "cells")))
 """
 
 
@@ -57,10 +60,8 @@ def client(store: dict[str, str]) -> mlflow.MlflowClient:
     return mlflow.MlflowClient(store["uri"])
 
 
-def start(
-    store: dict[str, str], key: str = "full/fraction-1.0/seed-0", **settings
-) -> tracking.RunLog:
-    return tracking.RunLog.start(store, key, settings or {"lr": 0.1}, {"strategy": "full"})
+def start(store: dict[str, str], key: str = "full/fraction-1.0/seed-0", **settings) -> RunLog:
+    return RunLog.start(store, key, settings or {"lr": 0.1}, {"strategy": "full"})
 
 
 def test_several_processes_may_prepare_at_once(prepared, shared):
@@ -71,20 +72,20 @@ def test_several_processes_may_prepare_at_once(prepared, shared):
 
 
 def test_prepare_is_idempotent(shared, folder):
-    assert tracking.prepare(folder, "cells") == shared
-    other = tracking.prepare(folder, "other")
+    assert connection.prepare(folder, "cells") == shared
+    other = connection.prepare(folder, "other")
     assert other["uri"] == shared["uri"] == f"sqlite:///{folder / 'mlflow.db'}"
     assert other["experiment_id"] != shared["experiment_id"]
     parent = client(shared).get_run(shared["parent_run_id"])
     assert parent.info.run_name == "cells"
-    with sqlite3.connect(folder / "mlflow.db") as connection:
-        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    with sqlite3.connect(folder / "mlflow.db") as opened:
+        assert opened.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_another_store_may_be_named(tmp_path, monkeypatch):
-    assert tracking.uri(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
+    assert connection.uri(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
-    assert tracking.uri(tmp_path) == "http://127.0.0.1:5000"
+    assert connection.uri(tmp_path) == "http://127.0.0.1:5000"
 
 
 def test_a_run_has_its_parent_parameters_metrics_and_end(shared):
@@ -121,9 +122,11 @@ def test_a_run_ends_as_its_job_does(shared, error, status):
 def test_a_job_that_is_terminated_ends_its_run_as_killed(shared, tmp_path):
     code = f"""
 import os, signal
-from headstart import logs, tracking
+from headstart import logs
+from headstart.tracking import connection
+from headstart.tracking.runlog import RunLog, flatten
 with logs.job({str(tmp_path / "job.log")!r}):
-    with tracking.RunLog.start({shared!r}, "terminated/seed-0", {{}}, {{}}).ending():
+    with RunLog.start({shared!r}, "terminated/seed-0", {{}}, {{}}).ending():
         os.kill(os.getpid(), signal.SIGTERM)
         signal.pause()
 """
@@ -138,7 +141,7 @@ with logs.job({str(tmp_path / "job.log")!r}):
 
 def test_a_server_that_is_down_is_one_line_and_soon(shared):
     down = shared | {"uri": "http://127.0.0.1:9"}
-    for attempt in (lambda: start(down), lambda: tracking.RunLog.open(down, "0" * 32)):
+    for attempt in (lambda: start(down), lambda: RunLog.open(down, "0" * 32)):
         with pytest.raises(HeadstartError, match="http://127.0.0.1:9 does not answer") as caught:
             attempt()
         assert "\n" not in str(caught.value)
@@ -173,7 +176,7 @@ def test_many_and_long_parameters_are_kept(shared):
 
 def test_flatten_names_every_leaf():
     nested = {"a": {"b": [1, {"c": None}]}, "d": (True,), "e": {}}
-    assert tracking.flatten(nested) == {"a.b.0": "1", "a.b.1.c": "None", "d.0": "True"}
+    assert flatten(nested) == {"a.b.0": "1", "a.b.1.c": "None", "d.0": "True"}
 
 
 def test_files_and_images_are_attached(shared, tmp_path):
@@ -210,7 +213,7 @@ def test_runs_may_log_the_same_data_set_at_once(shared):
 def test_a_lost_run_is_one_line(shared):
     run_id = "0" * 32
     with pytest.raises(HeadstartError) as caught:
-        tracking.RunLog.open(shared, run_id)
+        RunLog.open(shared, run_id)
     text = str(caught.value)
     assert run_id in text and "headstart index" in text and "\n" not in text
 

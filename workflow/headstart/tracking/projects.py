@@ -8,7 +8,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart import store
+from headstart.tracking import store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -11,7 +11,8 @@ import zlib
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from headstart import HeadstartError, projects, store
+from headstart import HeadstartError
+from headstart.tracking import database, projects, store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -79,7 +80,7 @@ def addresses(
         return {"Experiments": f"{base}/#/experiments"}
     found = client.get_experiment_by_name(experiment)
     if found is None:
-        raise HeadstartError(f"MLflow has no experiment {experiment!r}; {store.ADVICE}")
+        raise HeadstartError(f"MLflow has no experiment {experiment!r}; {database.ADVICE}")
     runs = f"{base}/#/experiments/{found.experiment_id}/runs?workflowType=machine_learning&"
     if not publish(client, found.experiment_id, project):
         shown = _shown(client, found.experiment_id, project)

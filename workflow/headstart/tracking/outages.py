@@ -8,7 +8,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from headstart import HeadstartError, one_line, store
+from headstart import HeadstartError, one_line
+from headstart.tracking import store
 
 logger = logging.getLogger(__name__)
 logging.getLogger("urllib3").setLevel(logging.ERROR)  # each retry would be a line more
