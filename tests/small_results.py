@@ -92,4 +92,5 @@ def _comparison(folder: Path, runs: pd.DataFrame) -> None:
     summary = runs.groupby(["strategy", "fraction"], as_index=False).accuracy.mean()
     ends = {"accuracy_low": summary.accuracy - 0.05, "accuracy_high": summary.accuracy + 0.04}
     summary.assign(**ends).to_csv(folder / "summary.csv", index=False)
-    (folder / "verdict.json").write_text(json.dumps({"statement": "full leads.", "leader": "full"}))
+    verdict = {"statement": "full leads.", "leader": "full", "metric": "accuracy"}
+    (folder / "verdict.json").write_text(json.dumps(verdict))

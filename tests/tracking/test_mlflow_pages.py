@@ -1,5 +1,9 @@
 """The addresses of the prepared pages; tests/browser opens them."""
 
+import base64
+import json
+import zlib
+
 import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
@@ -40,6 +44,34 @@ def test_a_store_that_refuses_tags_has_its_runs_sorted(client, prepared, monkeyp
     (page,) = mlflow_pages.addresses(client, "cells", BASE, prepared["project"]).values()
     assert "searchFilter=tags.%60headstart.kind%60+%3D+%27run%27" in page
     assert "orderByKey=metrics.%60test_accuracy%60&orderByAsc=false" in page
+
+
+def saved(client: mlflow.MlflowClient, prepared: dict[str, str], view: str) -> dict:
+    """The state of a view, as MLflow's page unpacks it."""
+    tags = client.get_experiment(prepared["experiment_id"]).tags
+    value = json.loads(tags[f"mlflow.sharedViewState.headstart-{view}-{prepared['project']}"])
+    packed = base64.b64decode(value["state"].removeprefix("deflate;"))
+    return json.loads(zlib.decompress(packed))
+
+
+@pytest.mark.parametrize(
+    "metric, ascending, columns",
+    [
+        ("macro_f1", False, ["macro_f1", "accuracy"]),
+        ("log_loss", True, ["log_loss", "accuracy"]),
+        ("accuracy", False, ["accuracy", "balanced_accuracy"]),
+    ],
+)
+def test_the_best_by_the_verdicts_metric_stands_first(client, prepared, metric, ascending, columns):
+    client.set_tag(prepared["parent_run_id"], mlflow_pages.METRIC, metric)
+    assert mlflow_pages.publish(client, prepared["experiment_id"], prepared["project"])
+    table, charts = (saved(client, prepared, view) for view in ("strategies", "charts"))
+    for state in (table, charts):
+        assert (state["orderByKey"], state["orderByAsc"]) == (f"metrics.`test_{metric}`", ascending)
+    shown = [name for name in table["selectedColumns"] if "test_" in name]
+    assert shown[:2] == [f"metrics.`test_{name}`" for name in columns]
+    assert len(set(table["selectedColumns"])) == len(table["selectedColumns"])
+    assert charts["compareRunCharts"][0]["metricKey"] == f"test_{metric}"
 
 
 def test_an_experiment_that_is_not_there_is_one_line(client):

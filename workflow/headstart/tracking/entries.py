@@ -105,7 +105,9 @@ def compared(tracking: Tracking, folder: Path, colours: Mapping[str, str]) -> No
     """
     log = RunLog.open(tracking, tracking["parent_run_id"])
     with log.ending():
-        log.describe(json.loads((folder / "verdict.json").read_text())["statement"])
+        verdict = json.loads((folder / "verdict.json").read_text())
+        log.describe(verdict["statement"])
+        log.client.set_tag(log.run_id, mlflow_pages.METRIC, verdict["metric"])
         log.files(sorted(folder.iterdir()), "comparison")
         summary = pd.read_csv(folder / "summary.csv").set_index(["strategy", "fraction"])
         for run in pd.read_csv(folder / "runs.csv").itertuples():

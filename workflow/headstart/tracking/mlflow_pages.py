@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TABLE, CHARTS = "Strategies", "Charts"
+#: The tag of a project's own run that names what its verdict compares strategies by.
+METRIC = "headstart.metric"
 
 _TAG = "mlflow.sharedViewState."
 _RUNS = "tags.`headstart.kind` = 'run' AND tags.`headstart.superseded` = 'false'"
-_ORDER = {"orderByKey": "metrics.`test_accuracy`", "orderByAsc": False}
+_LOSSES = ("log_loss", "brier")  # of which less is better
 # The columns in their order, with widths that leave the answer on a narrow screen.
 _COLUMNS = {
     "test_accuracy": 115,
@@ -47,15 +49,25 @@ def publish(client: "MlflowClient", experiment_id: str, project: str) -> bool:
 
     shown = _shown(client, experiment_id, project)
     found = _grouped(client.search_runs([experiment_id], shown, max_results=5000))
-    grouped = found | {"searchFilter": shown, **_ORDER, "runsHiddenMode": "SHOW_ALL"}
+    metric = _metric(client, experiment_id, project)
+    order = {"orderByKey": f"metrics.`test_{metric}`", "orderByAsc": metric in _LOSSES}
+    grouped = found | order | {"searchFilter": shown, "runsHiddenMode": "SHOW_ALL"}
+    pages = {TABLE: _table(grouped, metric), CHARTS: _charts(grouped, metric)}
     try:
-        for name, state in ((TABLE, _table(grouped)), (CHARTS, _charts(grouped))):
+        for name, state in pages.items():
             key = _TAG + _key(name, project)
             client.set_experiment_tag(experiment_id, key, _saved(name, state))
     except MlflowException as error:
         logger.warning("MLflow takes no prepared pages: %s", store.reason(error))
         return False
     return True
+
+
+def _metric(client: "MlflowClient", experiment_id: str, project: str) -> str:
+    """What the project's verdict compares strategies by; accuracy where there is none yet."""
+    query = f"tags.`{METRIC}` != '' AND {projects.of(project)}"
+    found = client.search_runs([experiment_id], query, max_results=1)
+    return str(found[0].data.tags[METRIC]) if found else "accuracy"
 
 
 def _shown(client: "MlflowClient", experiment_id: str, project: str) -> str:
@@ -84,7 +96,9 @@ def addresses(
     runs = f"{base}/#/experiments/{found.experiment_id}/runs?workflowType=machine_learning&"
     if not publish(client, found.experiment_id, project):
         shown = _shown(client, found.experiment_id, project)
-        ordered = {"orderByKey": _ORDER["orderByKey"], "orderByAsc": "false"}
+        metric = _metric(client, found.experiment_id, project)
+        ascending = str(metric in _LOSSES).lower()
+        ordered = {"orderByKey": f"metrics.`test_{metric}`", "orderByAsc": ascending}
         return {"Runs": runs + urlencode({"searchFilter": shown} | ordered)}
     table = {"viewStateShareKey": _key(TABLE, project)}
     charts = {"compareRunsMode": "CHART", "viewStateShareKey": _key(CHARTS, project)}
@@ -115,8 +129,9 @@ def _grouped(runs: list["Run"]) -> dict[str, Any]:
     }
 
 
-def _table(grouped: dict[str, Any]) -> dict[str, Any]:
-    columns = {f"metrics.`{name}`": width for name, width in _COLUMNS.items()}
+def _table(grouped: dict[str, Any], metric: str) -> dict[str, Any]:
+    named = {name: _COLUMNS.get(name, 115) for name in (f"test_{metric}", *_COLUMNS)}
+    columns = {f"metrics.`{name}`": width for name, width in named.items()}
     widths = {"attributes.`Run Name`": 195, "runDateAndNestInfo": 80} | columns
     return grouped | {
         "selectedColumns": list(columns),
@@ -125,24 +140,25 @@ def _table(grouped: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _charts(grouped: dict[str, Any]) -> dict[str, Any]:
+def _charts(grouped: dict[str, Any], metric: str) -> dict[str, Any]:
     common = {"deleted": False, "isGenerated": False, "runsCountToCompare": 100}
     test, training = ({"metricSectionId": section} for section in ("test", "training"))
+    compared = f"test_{metric}"
     bars = [
-        {"uuid": metric, "type": "BAR", "metricKey": metric} | test | common
-        for metric in ("test_accuracy", "test_log_loss", "device_seconds")
+        {"uuid": name, "type": "BAR", "metricKey": name} | test | common
+        for name in dict.fromkeys([compared, "test_accuracy", "test_log_loss", "device_seconds"])
     ]
     cost = {
         "uuid": "cost",
         "type": "SCATTER",
         "xaxis": {"key": "device_seconds", "type": "METRIC"},
-        "yaxis": {"key": "test_accuracy", "type": "METRIC"},
+        "yaxis": {"key": compared, "type": "METRIC"},
     }
     lines = [
-        {"uuid": metric, "type": "LINE", "metricKey": metric, "selectedMetricKeys": [metric]}
+        {"uuid": name, "type": "LINE", "metricKey": name, "selectedMetricKeys": [name]}
         | training
         | common
-        for metric in ("val_accuracy", "val_loss", "train_loss")
+        for name in ("val_accuracy", "val_loss", "train_loss")
     ]
     shown = {"display": True, "isReordered": True, "deleted": False, "isGenerated": False}
     return grouped | {
