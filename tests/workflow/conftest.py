@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from small_project import CONFIG, GPUS, LIMIT, check_out, snakemake, write_config
+from small_project import CONFIG, GPUS, LIMIT, TUNED, check_out, snakemake, write_config
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +17,17 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     (project / "terminal.txt").write_text(done.stderr)
     return project
+
+
+@pytest.fixture(scope="session")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished experiment with trials and derived strategies."""
+    tuned = tmp_path_factory.mktemp("tuned")
+    check_out(tuned)
+    write_config(tuned, TUNED)
+    done = snakemake(tuned)
+    assert done.returncode == 0, done.stderr
+    return tuned
 
 
 @pytest.fixture

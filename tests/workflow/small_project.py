@@ -30,6 +30,21 @@ CONFIG = {
     "seeds": [0],
     "report": {"title": "Cells"},
 }
+SHORT = {"train": "all", "epochs": 1, "steps": 4, "lr": 3.0e-4}
+PROBE = {"train": "probe", "classifier": "logistic_regression", "strengths": 3, "views": "all"}
+#: The same with trials, derived strategies and two seeds.
+TUNED = CONFIG | {
+    "strategies": {
+        "probe": {"init": "pretrained", "phases": [PROBE]},
+        "lp_ft": {"init": "pretrained", "phases": [PROBE, SHORT]},
+    },
+    "derived": {
+        "soup": {"kind": "wise_ft", "of": "lp_ft", "start": "probe"},
+        "mean": {"kind": "ensemble", "of": "lp_ft"},
+    },
+    "tuning": {"trials": 2},
+    "seeds": [0, 1],
+}
 #: Two GPUs, which are pretended: the number of threads of a training follows from them.
 LIMIT = ("--resources", "gpu=2")
 GPUS = {"CUDA_VISIBLE_DEVICES": "0,1", "HEADSTART_PRETENDED_GPUS": "1"}

@@ -6,45 +6,22 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from small_project import (
-    CONFIG,
-    PER_CLASS,
-    check_out,
-    planned,
-    snakemake,
-    write_cells,
-    write_config,
-)
+from small_project import PER_CLASS, TUNED, planned, snakemake, write_cells, write_config
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("abroad")]
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("trials")]
 
 RESULTS = Path("results/cells")
 FURTHER = {"fetch_further", "admit", "cache_further", "evaluate_further", "compare_further"}
-PHASE = {"train": "all", "epochs": 1, "steps": 4, "lr": 3.0e-4}
-ALONE = CONFIG | {
-    "strategies": {
-        "head_only": CONFIG["strategies"]["head_only"],
-        "full": {"init": "pretrained", "phases": [PHASE]},
-    },
-    "derived": {
-        "soup": {"kind": "wise_ft", "of": "full", "start": "head_only"},
-        "mean": {"kind": "ensemble", "of": "full"},
-    },
-    "seeds": [0, 1],
-}
-TESTED = ALONE | {"tests": {"field": "field", "worn": "worn"}}
+TESTED = TUNED | {"tests": {"field": "field", "worn": "worn"}}
 
 
 @pytest.fixture(scope="module")
-def abroad(tmp_path_factory) -> Path:
+def abroad(tuned, tmp_path_factory) -> Path:
     """A finished experiment to which two further sets were added; the plan of that is kept."""
-    abroad = tmp_path_factory.mktemp("abroad")
-    check_out(abroad)
+    abroad = Path(shutil.copytree(tuned, tmp_path_factory.mktemp("abroad") / "copy"))
     write_cells(abroad / "field", slice(PER_CLASS - 1, PER_CLASS + 12))
     write_cells(abroad / "worn", slice(PER_CLASS + 12, PER_CLASS + 24))
     shutil.rmtree(abroad / "worn/functional")
-    write_config(abroad, ALONE)
-    assert (done := snakemake(abroad)).returncode == 0, done.stderr
     write_config(abroad, TESTED)
     (abroad / "plan.json").write_text(json.dumps(planned(abroad)))
     assert (done := snakemake(abroad)).returncode == 0, done.stderr
@@ -99,11 +76,11 @@ def test_each_set_has_its_verdict_and_its_sentence(abroad):
     for entry, count in zip(home["tests"], (24, 12), strict=True):
         own = json.loads((abroad / RESULTS / "tests" / entry["name"] / "verdict.json").read_text())
         assert own["leader"] == entry["leader"] and own["n_test"] == entry["n_test"] == count
-        assert {each["strategy"] for each in own["strategies"]} == {"head_only", "full", "soup"}
+        assert {each["strategy"] for each in own["strategies"]} == {"probe", "lp_ft", "soup"}
         told = f"On {entry['name']} ({count} images) {own['leader']} leads"
         assert told in home["statement"] and told in terminal and told in page
         summary = pd.read_csv(abroad / RESULTS / "tests" / entry["name"] / "summary.csv")
-        assert set(summary.strategy) == {"head_only", "full", "soup"}
+        assert set(summary.strategy) == {"probe", "lp_ft", "soup"}
 
 
 def test_a_changed_set_reruns_what_reads_it(abroad):

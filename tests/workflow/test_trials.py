@@ -1,13 +1,15 @@
 """Trials, recipes and derived strategies, as Snakemake runs them."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
 import pandas as pd
 import pytest
 from safetensors.torch import load_file
-from small_project import CONFIG, RUNS, check_out, planned, snakemake, write_config
+from small_project import RUNS, TUNED, planned, write_config
 
 from headstart import cli
 from headstart.experiment import tuning
@@ -15,32 +17,6 @@ from headstart.tracking import connection
 from headstart.tracking.runlog import STANDS_FOR
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("trials")]
-
-PHASE = {"train": "all", "epochs": 1, "steps": 4, "lr": 3.0e-4}
-PROBE = {"train": "probe", "classifier": "logistic_regression", "strengths": 3, "views": "all"}
-TUNED = CONFIG | {
-    "strategies": {
-        "probe": {"init": "pretrained", "phases": [PROBE]},
-        "lp_ft": {"init": "pretrained", "phases": [PROBE, PHASE]},
-    },
-    "derived": {
-        "soup": {"kind": "wise_ft", "of": "lp_ft", "start": "probe"},
-        "mean": {"kind": "ensemble", "of": "lp_ft"},
-    },
-    "tuning": {"trials": 2},
-    "seeds": [0, 1],
-}
-
-
-@pytest.fixture(scope="module")
-def tuned(tmp_path_factory) -> Path:
-    """A finished experiment with trials and derived strategies."""
-    tuned = tmp_path_factory.mktemp("tuned")
-    check_out(tuned)
-    write_config(tuned, TUNED)
-    done = snakemake(tuned)
-    assert done.returncode == 0, done.stderr
-    return tuned
 
 
 def run_of(tuned: Path, strategy: str, seed: int = 0) -> Path:
@@ -169,12 +145,17 @@ def test_a_further_trial_is_the_only_one_that_runs(tuned):
 def test_no_trial_and_no_training_reads_a_test_image(tuned):
     """With the test split gone, Snakemake plans them all without making it again."""
     results = tuned / "results/cells"
-    hidden = results / "splits/0/test.csv"
-    hidden.rename(hidden.with_suffix(".hidden"))
-    (results / "features/test").rename(results / "features/hidden")
     models = [run_of(tuned, name) / "model.safetensors" for name in ("probe", "lp_ft", "soup")]
     rules = [f"{do}_from_{what}" for do in ("try", "train") for what in ("features", "images")]
     targets = [str(model.relative_to(tuned)) for model in models]
-    plan = planned(tuned, *targets, "--forcerun", *rules, "choose", "mix")
-    assert set(plan) == {*rules, "choose", "mix"}
-    assert planned(tuned, "--forcerun", "evaluate")["split"] == 1, "evaluation does need it"
+    with gone(results / "splits/0/test.csv"), gone(results / "features/test"):
+        plan = planned(tuned, *targets, "--forcerun", *rules, "choose", "mix")
+        assert set(plan) == {*rules, "choose", "mix"}
+        assert planned(tuned, "--forcerun", "evaluate")["split"] == 1, "evaluation does need it"
+
+
+@contextlib.contextmanager
+def gone(path: Path) -> Iterator[None]:
+    hidden = path.rename(path.with_name("hidden"))
+    yield
+    hidden.rename(path)
