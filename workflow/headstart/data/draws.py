@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, train_test_split
 
 from headstart import HeadstartError
 
@@ -29,6 +28,8 @@ def units(usable: pd.DataFrame) -> pd.Series:
 
 def fold(left: pd.DataFrame, folds: int, number: int, seed: int) -> pd.Index:
     """Rows of one of `folds` stratified parts, copies and groups included."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
     distinct = left.sort_values("id").drop_duplicates("sha256")
     codes, classes = pd.factorize(distinct["label"])
     units = distinct["unit"]
@@ -51,6 +52,8 @@ def fold(left: pd.DataFrame, folds: int, number: int, seed: int) -> pd.Index:
 
 def draw(left: pd.DataFrame, name: str, share: float, seed: int) -> pd.Index:
     """Rows of a stratified share of the distinct pictures, copies and groups included."""
+    from sklearn.model_selection import train_test_split
+
     distinct = left.sort_values("id").drop_duplicates("sha256")
     codes, classes = pd.factorize(distinct["label"])
     count = round(share * len(distinct))
@@ -79,6 +82,8 @@ def _draw_groups(
     units: pd.Series, codes: np.ndarray, name: str, share: float, seed: int
 ) -> np.ndarray:
     """Units that make up about a share of the images, as stratified as they allow."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
     pieces = min(_PIECES, units.nunique(), int(np.bincount(codes).max()))
     if pieces < 2:
         raise HeadstartError(

@@ -18,10 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.special import softmax
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
-from sklearn.svm import LinearSVC
 
 from headstart.experiment.config import Phase, Strategy
 from headstart.models import calibration
@@ -145,6 +141,8 @@ def _data(phase: Phase, features: np.ndarray, examples: Examples) -> Data:
     n_train = len(examples.rows["train"])
     parts = [(np.arange(n_train), np.arange(n_train, len(rows)))]
     if _cross_validates(examples):
+        from sklearn.model_selection import StratifiedKFold
+
         split = StratifiedKFold(min(_FOLDS, _fewest(examples)), shuffle=True, random_state=0)
         parts = list(split.split(rows, labels))
     chosen = features if phase.views == "all" else features[:1]
@@ -172,12 +170,17 @@ def _head(weight: np.ndarray, bias: np.ndarray) -> dict[str, torch.Tensor]:
 def _fitted(
     kind: str, seed: int, c: float, features: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.exceptions import ConvergenceWarning
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return _linear(_classifier(kind, c, seed).fit(features, labels))
 
 
 def _classifier(kind: str, c: float, seed: int) -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import LinearSVC
+
     if kind == "logistic_regression":
         return LogisticRegression(C=c, max_iter=_ITERATIONS)
     return LinearSVC(C=c, max_iter=_ITERATIONS, random_state=seed)
