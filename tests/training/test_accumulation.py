@@ -30,7 +30,6 @@ from headstart import HeadstartError, prediction
 from headstart.compute import devices
 from headstart.models import backbones
 from headstart.models.backbones import Prepared
-from headstart.tracking.runlog import RunLog
 from headstart.training import features, losses, runs
 from headstart.training.jobs import Job
 from headstart.training.task import Task
@@ -166,7 +165,7 @@ def test_the_size_that_fits_is_in_the_run_s_record(
     files, outputs, make_strategy, fake_logs, monkeypatch
 ):
     logged: dict[str, float] = {}
-    monkeypatch.setattr(RunLog, "metrics", lambda _, values: logged.update(values))
+    monkeypatch.setattr(runs.RunLog, "metrics", lambda _, values: logged.update(values))
     strategy = make_strategy(FROZEN | {"epochs": 1}, in_parts=True)
     with room_for(3):
         runs.train(Job(run_name("full"), strategy, files, outputs), threads=1)
