@@ -25,9 +25,9 @@ BEFORE = """
 import json
 from pathlib import Path
 import numpy as np
+from headstart.models import backbones
 from headstart.tracking import connection
 from headstart.tracking.runlog import RunLog
-from headstart.models import backbones
 prepared = connection.prepare(Path("results/mlflow"), "cells")
 Path("tracking.json").write_text(json.dumps(prepared))
 log = RunLog.start(prepared, "full/seed-0", {"lr": 0.1}, {})
@@ -62,7 +62,6 @@ PREPARE = """
 import json
 from pathlib import Path
 from headstart.tracking import connection
-from headstart.tracking.runlog import RunLog
 print(json.dumps(connection.prepare(Path("results/mlflow"), "cells")))
 """
 COLUMNS = [

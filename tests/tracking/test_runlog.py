@@ -25,7 +25,6 @@ PREPARE = """
 import json, sys
 from pathlib import Path
 from headstart.tracking import connection
-from headstart.tracking.runlog import RunLog, flatten
 print(json.dumps(connection.prepare(Path(sys.argv[1]), "cells")))
 """
 
@@ -123,8 +122,7 @@ def test_a_job_that_is_terminated_ends_its_run_as_killed(shared, tmp_path):
     code = f"""
 import os, signal
 from headstart import logs
-from headstart.tracking import connection
-from headstart.tracking.runlog import RunLog, flatten
+from headstart.tracking.runlog import RunLog
 with logs.job({str(tmp_path / "job.log")!r}):
     with RunLog.start({shared!r}, "terminated/seed-0", {{}}, {{}}).ending():
         os.kill(os.getpid(), signal.SIGTERM)

@@ -157,5 +157,7 @@ def test_no_trial_and_no_training_reads_a_test_image(tuned):
 @contextlib.contextmanager
 def gone(path: Path) -> Iterator[None]:
     hidden = path.rename(path.with_name("hidden"))
-    yield
-    hidden.rename(path)
+    try:
+        yield
+    finally:
+        hidden.rename(path)

@@ -124,6 +124,10 @@ class Tuning:
     trials: int
 
 
+#: What a verdict may compare by of which less is better.
+LOSSES = ("log_loss", "brier")
+
+
 @dataclass(frozen=True)
 class Verdict:
     metric: str

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from headstart import HeadstartError
+from headstart.experiment.config import LOSSES
 from headstart.tracking import database, projects, store
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ METRIC = "headstart.metric"
 
 _TAG = "mlflow.sharedViewState."
 _RUNS = "tags.`headstart.kind` = 'run' AND tags.`headstart.superseded` = 'false'"
-_LOSSES = ("log_loss", "brier")  # of which less is better
 # The columns in their order, with widths that leave the answer on a narrow screen.
 _COLUMNS = {
     "test_accuracy": 115,
@@ -50,8 +50,7 @@ def publish(client: "MlflowClient", experiment_id: str, project: str) -> bool:
     shown = _shown(client, experiment_id, project)
     found = _grouped(client.search_runs([experiment_id], shown, max_results=5000))
     metric = _metric(client, experiment_id, project)
-    order = {"orderByKey": f"metrics.`test_{metric}`", "orderByAsc": metric in _LOSSES}
-    grouped = found | order | {"searchFilter": shown, "runsHiddenMode": "SHOW_ALL"}
+    grouped = found | _order(metric) | {"searchFilter": shown, "runsHiddenMode": "SHOW_ALL"}
     pages = {TABLE: _table(grouped, metric), CHARTS: _charts(grouped, metric)}
     try:
         for name, state in pages.items():
@@ -68,6 +67,11 @@ def _metric(client: "MlflowClient", experiment_id: str, project: str) -> str:
     query = f"tags.`{METRIC}` != '' AND {projects.of(project)}"
     found = client.search_runs([experiment_id], query, max_results=1)
     return str(found[0].data.tags[METRIC]) if found else "accuracy"
+
+
+def _order(metric: str) -> dict[str, Any]:
+    """The best first."""
+    return {"orderByKey": f"metrics.`test_{metric}`", "orderByAsc": metric in LOSSES}
 
 
 def _shown(client: "MlflowClient", experiment_id: str, project: str) -> str:
@@ -96,10 +100,9 @@ def addresses(
     runs = f"{base}/#/experiments/{found.experiment_id}/runs?workflowType=machine_learning&"
     if not publish(client, found.experiment_id, project):
         shown = _shown(client, found.experiment_id, project)
-        metric = _metric(client, found.experiment_id, project)
-        ascending = str(metric in _LOSSES).lower()
-        ordered = {"orderByKey": f"metrics.`test_{metric}`", "orderByAsc": ascending}
-        return {"Runs": runs + urlencode({"searchFilter": shown} | ordered)}
+        order = _order(_metric(client, found.experiment_id, project))
+        ascending = {"orderByAsc": str(order["orderByAsc"]).lower()}
+        return {"Runs": runs + urlencode({"searchFilter": shown} | order | ascending)}
     table = {"viewStateShareKey": _key(TABLE, project)}
     charts = {"compareRunsMode": "CHART", "viewStateShareKey": _key(CHARTS, project)}
     return {TABLE: runs + urlencode(table), CHARTS: runs + urlencode(charts)}

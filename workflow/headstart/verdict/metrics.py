@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headstart.experiment.config import LOSSES
+
 _SMALLEST = np.finfo(np.float64).eps
 
 
@@ -111,8 +113,6 @@ SCORES: dict[str, Score] = {
 }
 #: Those that need probabilities.
 OF_PROBABILITIES = ("log_loss", "brier", "roc_auc")
-#: Metrics of which less is better; their scores carry a minus.
-LOSSES = ("log_loss", "brier")
 #: How each is called in a sentence.
 NAMES = {
     "accuracy": "accuracy",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.verdict.metrics import LOSSES
+from headstart.experiment.config import LOSSES
 
 Key = tuple[str, float]
 Run = tuple[int, int]
