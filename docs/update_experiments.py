@@ -1,5 +1,7 @@
 """Put the results of finished experiments into docs/experiments.md: one row per strategy.
 
+Rows of experiments that are not in the folder stay as they are.
+
 Usage: python docs/update_experiments.py [RESULTS_FOLDER]
 """
 
@@ -45,14 +47,15 @@ def rows(experiment: Path) -> list[str]:
 
 def main(results: Path) -> None:
     finished = sorted(path.parents[1] for path in results.glob("*/comparison/summary.csv"))
-    table = "\n".join([*HEAD, *(line for experiment in finished for line in rows(experiment))])
-    page = re.sub(
-        r"(<!-- results -->\n).*?(<!-- /results -->)",
-        lambda match: f"{match[1]}{table}\n{match[2]}",
-        PAGE.read_text(),
-        flags=re.DOTALL,
-    )
-    PAGE.write_text(page)
+    page = PAGE.read_text()
+    block = re.compile(r"(?<=<!-- results -->\n).*?(?=<!-- /results -->)", re.DOTALL)
+    old = [line for line in block.search(page)[0].splitlines() if line not in HEAD]
+    table: dict[str, list[str]] = {}
+    for line in old:
+        table.setdefault(line.split("|")[1].strip(), []).append(line)
+    table |= {experiment.name: rows(experiment) for experiment in finished}
+    lines = [*HEAD, *(line for name in sorted(table) for line in table[name])]
+    PAGE.write_text(block.sub(lambda match: "\n".join(lines) + "\n", page))
 
 
 if __name__ == "__main__":
