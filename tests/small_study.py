@@ -128,6 +128,12 @@ def tuned(study: Study) -> list[dict[str, Any]]:
     trials = [{**trial, "tried": {"lr": 0.001}}, {**trial, "tried": {"lr": 0.003}, "val_loss": 0.4}]
     place = {"fraction": "1.0", "split": "0"}
     return [
-        {"place": {"strategy": name, **place}, "chosen": 1, "edge": "lr", "trials": trials}
+        {
+            "place": {"strategy": name, **place},
+            "chosen": 1,
+            "edge": "lr",
+            "images": 24,
+            "trials": trials,
+        }
         for name in study.compared
     ]

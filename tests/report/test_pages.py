@@ -197,6 +197,8 @@ def test_what_there_is_nothing_of_has_no_section(whole: Page) -> None:
 def test_tuning_shows_every_trial(study: Study, page: Any) -> None:
     made = page(study, choices=tuned(study))
     assert "full 100 % 0 lr 0.003 chosen 0.400 80.0 %" in made.words
+    assert "lr 0.003, chosen" in made.words
+    assert "Judged by 24 images, where chance has a large part in the choice" in made.words
     assert "The best lr is the last one tried on its side." in made.words
     assert {"href": "#tuning"} in made.named("a")
 

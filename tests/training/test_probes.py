@@ -9,6 +9,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import LinearSVC
 from torch.nn import functional as F
 
+from headstart.experiment import tuning
 from headstart.models.neighbours import Neighbours
 from headstart.training import neighbours, probes
 from headstart.training.checkpoints import Progress, ResumeFile
@@ -46,7 +47,7 @@ def fit(make_strategy, tmp_path, monkeypatch):
 
     They are taken for enough to choose by.
     """
-    monkeypatch.setattr(probes, "ENOUGH", 60)
+    monkeypatch.setattr(tuning, "ENOUGH", 60)
 
     def fit(kind: str, strengths: int, classes: int):
         features, labels = blobs(classes)

@@ -158,7 +158,7 @@ def test_the_majority_floor(right, words, make_study, costs):
     verdict = compare(costs(a=1.0), make_study(np.arange(300) < right, a=([0], rows)))
     said = f"The best accuracy, a's, {words} that of always answering" if words else "One seed"
     assert said in verdict["statement"]
-    assert verdict["floor"]["value"] == pytest.approx(right / 300)
+    assert verdict["floor"]["value"] == right / 300, "to the last digit, as it is rounded for show"
 
 
 def test_six_strategies_of_ten_seeds_on_ten_thousand_images_need_little_memory(costs):

@@ -282,10 +282,12 @@ def test_the_majority_is_compared_on_the_same_images():
     leader, floor = np.arange(100) < 77, np.arange(100) < 75
     study = study_of({(0, 0): leader}, {(0, 0): leader})
     study = replace(study, majority=Scores(((0, 0),), floor[None].astype(float), True))
-    found = inference.floor_difference(study, A)
+    both = inference.beside_majority(study, A)
+    assert inference.mean(both, ("", 1.0)).value == 0.75
+    found = inference.difference(both, A, ("", 1.0)).components
     assert found.value == pytest.approx(0.02)
     assert found.p(found.value) >= binomtest(2, 2).pvalue * (1 - 1e-6)
-    assert inference.floor_difference(replace(study, majority=None), A) is None
+    assert inference.beside_majority(replace(study, majority=None), A) is None
 
 
 def test_runs_of_a_split_must_test_the_same_images():

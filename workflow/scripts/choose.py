@@ -23,12 +23,14 @@ class Files:
 
 def main(files: Files, place: dict[str, str]) -> None:
     trials = [json.loads(path.read_text()) for path in files.trials]
-    chosen = tuning.chosen([trial["losses"] for trial in trials])
+    losses = [trial["losses"] for trial in trials]
+    chosen, images = tuning.chosen(losses), len(losses[0])
     edge = tuning.on_edge([trial["tried"] for trial in trials], chosen)
     choice = {
         "strategy": trials[chosen]["strategy"],
         "place": place,
         "chosen": chosen,
+        "images": images,
         "edge": edge,
         "trials": [{name: trial[name] for name in SHOWN} for trial in trials],
         "device_seconds": sum(trial["device_seconds"] for trial in trials),
@@ -36,6 +38,13 @@ def main(files: Files, place: dict[str, str]) -> None:
     files.choice.write_text(json.dumps(choice, indent=2) + "\n")
     name, found = place["strategy"], trials[chosen]["tried"]
     logger.info("%s: of %d trials %s is chosen", name, len(trials), found)
+    if images < tuning.ENOUGH:
+        logger.warning(
+            "%s: judged by %d images, where chance has a large part in the choice; "
+            "dataset.split.val gives tuning more of them",
+            name,
+            images,
+        )
     if edge:
         logger.warning(
             "%s: the best %s, %g, is the last one tried on its side; more trials may find a better",

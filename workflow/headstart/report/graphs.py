@@ -202,12 +202,13 @@ def at_fractions(study: Study) -> list[dict[str, Any]]:
 
 
 def tuning(choice: Mapping[str, Any]) -> Markup:
-    """Validation loss of each trial of a choice, the least, which was chosen, first."""
+    """Validation loss of each trial of a choice, the least first; the one that trained is named."""
     strategy, rows = choice["place"]["strategy"], []
+    chosen = choice["trials"][choice["chosen"]]
     for trial in sorted(choice["trials"], key=lambda trial: float(trial["val_loss"])):
-        loss = trial["val_loss"]
+        name, loss = setting(trial) + (", chosen" if trial is chosen else ""), trial["val_loss"]
         text = f"{number(loss)}, {percent(trial['val_accuracy'])} right"
-        rows.append(charts.Row(setting(trial), loss, loss, loss, text, strategy))
+        rows.append(charts.Row(name, loss, loss, loss, text, strategy))
     return charts.dots(rows, lambda v: f"{v:.4g}", f"Validation loss by trial of {strategy}")
 
 

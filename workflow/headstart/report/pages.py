@@ -16,6 +16,7 @@ import yaml
 from PIL import Image
 
 from headstart import HeadstartError, __version__
+from headstart.experiment import tuning
 from headstart.report import examples, graphs, headline, listing, tables
 from headstart.report.charts import tones
 from headstart.report.formats import count, duration, missing, number, percent, points
@@ -109,7 +110,13 @@ def _charts(study: Study) -> dict[str, Any]:
         "learning_curve": graphs.learning_curve(study) if several else "",
         "at_fractions": graphs.at_fractions(study) if several else [],
         "tuning": [
-            {**choice["place"], "edge": choice["edge"], "chart": graphs.tuning(choice)}
+            {
+                **choice["place"],
+                "edge": choice["edge"],
+                "images": choice["images"],
+                "few": choice["images"] < tuning.ENOUGH,
+                "chart": graphs.tuning(choice),
+            }
             for choice in study.choices
         ],
         "shortcuts": graphs.shortcuts(floor, verdict["majority_floor"]) if floor else "",

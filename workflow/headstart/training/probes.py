@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
+from headstart.experiment import tuning
 from headstart.experiment.config import Phase, Strategy
 from headstart.models import calibration
 from headstart.training import neighbours
@@ -30,8 +31,6 @@ logger = logging.getLogger(__name__)
 
 _STRONGEST, _WEAKEST = 1e-6, 1e5
 _ITERATIONS = 1000
-#: Validation images from which they choose the strength; with fewer, cross-validation does.
-ENOUGH = 200
 _FOLDS = 5
 
 
@@ -122,7 +121,7 @@ def trains_on_val(strategy: Strategy, examples: Examples) -> bool:
 
 
 def _cross_validates(examples: Examples) -> bool:
-    return len(examples.labels["val"]) < ENOUGH and _fewest(examples) > 1
+    return len(examples.labels["val"]) < tuning.ENOUGH and _fewest(examples) > 1
 
 
 def _fewest(examples: Examples) -> int:

@@ -68,13 +68,13 @@ def compare(
 
 def _floor(study: Study, leader: Key) -> dict | None:
     """The leader against the most common class, always answered, on the same images."""
-    found = inference.floor_difference(study, leader)
-    if found is None:
+    both, majority = inference.beside_majority(study, leader), ("", leader[1])
+    if both is None:
         return None
+    found = inference.difference(both, leader, majority).components
     low, high = found.interval(inference.ALPHA)
-    value = inference.mean(study, leader).value - found.value
     return {
-        "value": value,
+        "value": inference.mean(both, majority).value,
         "difference": found.value,
         "low": low,
         "high": high,

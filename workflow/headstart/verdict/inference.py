@@ -123,12 +123,11 @@ def difference(study: Study, a: Key, b: Key) -> Difference:
     return Difference(a, b, components, one.single or two.single, tests)
 
 
-def floor_difference(study: Study, key: Key) -> Components | None:
-    """A cell minus the answer "the most common class" on the same images, if there is one."""
+def beside_majority(study: Study, key: Key) -> Study | None:
+    """A cell and, as the strategy "", the answer "the most common class" on the same images."""
     if study.majority is None:
         return None
-    pair = replace(study, cells={key: study.cells[key], ("", key[1]): study.majority})
-    return difference(pair, key, ("", key[1])).components
+    return replace(study, cells={key: study.cells[key], ("", key[1]): study.majority})
 
 
 def image_means(study: Study, keys: Sequence[Key]) -> np.ndarray:
