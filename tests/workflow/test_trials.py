@@ -36,6 +36,7 @@ def test_every_strategy_is_tuned_with_as_many_trials(tuned):
         losses = [json.loads(trial.read_text())["losses"] for trial in trials]
         n_val = json.loads((run_of(tuned, strategy, 1) / "run.json").read_text())["n_val"]
         assert choice["chosen"] == tuning.chosen(losses) and len(losses[0]) >= n_val
+        assert choice["images"] == len(losses[0])
         run = json.loads((run_of(tuned, strategy, 1) / "run.json").read_text())
         assert run["trials"] == 2
         assert run["tuning_device_seconds"] == choice["device_seconds"] > 0
