@@ -40,10 +40,7 @@ def main(files: Files, place: dict[str, str]) -> None:
     logger.info("%s: of %d trials %s is chosen", name, len(trials), found)
     if images < tuning.ENOUGH:
         logger.warning(
-            "%s: judged by %d images, where chance has a large part in the choice; "
-            "dataset.split.val gives tuning more of them",
-            name,
-            images,
+            "%s: judged by %d images, where chance has a large part in the choice", name, images
         )
     if edge:
         logger.warning(

@@ -13,7 +13,7 @@ import numpy as np
 
 from headstart.experiment.config import Phase, Strategy
 
-#: Validation images that settings can be told apart by: with fewer, chance has a large part in it.
+#: Images that settings can be told apart by. With fewer for validation a probe is cross-validated.
 ENOUGH = 200
 _STEPS = (0, -1, 1, 2, -2, 3, -3, 4, -4, 5, -5, 6)
 # The second says whether the statistics are the other ones.
