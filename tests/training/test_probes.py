@@ -197,3 +197,33 @@ def test_a_class_with_one_image_cannot_be_cross_validated(viewed, make_strategy,
     assert not probes.trains_on_val(strategy, examples)
     journal = Journal(ResumeFile(tmp_path / "resume.pt", "key"))
     assert len(probes.fit(strategy, features, examples, 0, journal).history) == 3
+
+
+def test_weak_penalties_are_left_out_once_the_loss_has_turned(
+    viewed, make_strategy, tmp_path, monkeypatch
+) -> None:
+    """What is kept is the best of the whole path, which scikit-learn alone goes here."""
+    monkeypatch.setattr(tuning, "ENOUGH", 60)
+    features, examples, labels = viewed
+    probe = {"train": "probe", "epochs": 0, "classifier": "logistic_regression", "strengths": 12}
+    losses = []
+    for c in probes.strengths(12):
+        fitted = LogisticRegression(C=c, max_iter=1000).fit(features[0, :120], labels[:120])
+        losses.append(log_loss(labels[120:], fitted.predict_proba(features[0, 120:])))
+    best = int(np.argmin(losses))
+    assert 0 < best < 9
+
+    def history(score: str) -> list[dict]:
+        journal = Journal(ResumeFile(tmp_path / f"{score}.pt", "key"))
+        strategy = make_strategy(probe, select_by=score)
+        progress = probes.fit(strategy, features[:1], examples, 0, journal)
+        assert probes.fit(strategy, features[:1], examples, 0, journal).history == progress.history
+        return progress.history
+
+    found = [row["val_loss"] for row in history("loss")]
+    assert len(found) == best + 3 and int(np.argmin(found)) == best
+    assert found[: best + 1] == pytest.approx(losses[: best + 1], rel=1e-3)
+    assert len(history("accuracy")) == 12
+    head = probes.head(make_strategy(probe, {"epochs": 1}), features[:1], examples, 0)
+    alone = LogisticRegression(C=probes.strengths(12)[best], max_iter=1000)
+    assert np.allclose(head["weight"], alone.fit(features[0, :120], labels[:120]).coef_, atol=1e-4)

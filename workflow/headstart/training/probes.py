@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 _STRONGEST, _WEAKEST = 1e-6, 1e5
 _ITERATIONS = 1000
 _FOLDS = 5
+_PATIENCE = 2
 
 
 def strengths(count: int) -> np.ndarray:
@@ -83,7 +84,10 @@ def fit(
     whole = trains_on_val(strategy, examples)
     final = np.arange(len(data.labels) if whole else len(examples.labels["train"]))
     classify = partial(_fitted, phase.classifier, seed)
+    by_loss = strategy.training.select_by == "loss"
     for number, c in enumerate(_values(phase)[progress.epoch :], start=progress.epoch + 1):
+        if by_loss and _has_turned([row["val_loss"] for row in progress.history]):
+            break
         started = time.perf_counter()
         row: dict[str, float] = {"epoch": number, "phase": 0, "lr": c}
         scores = _validated(data, partial(classify, c))
@@ -107,8 +111,12 @@ def head(
     data = _data(phase, features, examples)
     train = data.rows(np.arange(len(examples.labels["train"])))
     classify = partial(_fitted, phase.classifier, seed)
-    losses = {c: _validated(data, partial(classify, c))["val_loss"].mean() for c in _values(phase)}
-    best = min(losses, key=lambda c: losses[c])
+    values, losses = _values(phase), list[float]()
+    for c in values:
+        if _has_turned(losses):
+            break
+        losses.append(_validated(data, partial(classify, c))["val_loss"].mean())
+    best = values[int(np.argmin(losses))]
     logger.info("the head starts from a probe with C = %.3g", best)
     found = _head(*classify(best, *train))
     return {name.removeprefix("head."): value for name, value in found.items()}
@@ -131,6 +139,14 @@ def _fewest(examples: Examples) -> int:
 
 def _values(phase: Phase) -> list[float]:
     return [phase.strength] if phase.strength else [float(c) for c in strengths(phase.strengths)]
+
+
+def _has_turned(losses: list[float]) -> bool:
+    """Whether the loss, which falls along the path and then rises, has risen: the rest is left out.
+
+    The path goes from the strongest penalty to the weakest, where a fit takes many times as long.
+    """
+    return bool(losses) and len(losses) - 1 - int(np.argmin(losses)) >= _PATIENCE
 
 
 def _data(phase: Phase, features: np.ndarray, examples: Examples) -> Data:
