@@ -66,7 +66,8 @@ def fit(
 ) -> Progress:
     """Fit one classifier per strength and keep the one that validates best.
 
-    A row of the history is one strength; its learning rate column holds C.
+    Where the loss chooses, no more are tried once it has turned. A row of the history is one
+    strength; its learning rate column holds C.
 
     Args:
         features: float32 (views, n, d), the plain view first.
