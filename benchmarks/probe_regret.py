@@ -72,7 +72,7 @@ def walked(splits: list[Part], views: str, scaled: bool) -> dict[float, float]:
     found: dict[float, float] = {}
     for c in map(float, STRENGTHS):
         found[c] = float(np.mean([split.accuracy(c, views, scaled) for split in splits]))
-        if len(found) - 1 - list(found.values()).index(max(found.values())) >= _PATIENCE:
+        if probes.has_turned([-value for value in found.values()], _PATIENCE):
             break
     return found
 

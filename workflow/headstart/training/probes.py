@@ -40,6 +40,14 @@ def strengths(count: int) -> np.ndarray:
     return 1 / np.logspace(np.log10(_WEAKEST), np.log10(_STRONGEST), count)
 
 
+def has_turned(losses: list[float], patience: int = _PATIENCE) -> bool:
+    """Whether the loss, which falls along the path and then rises, was worse so often in a row.
+
+    The path goes from the strongest penalty to the weakest, where a fit takes many times as long.
+    """
+    return bool(losses) and len(losses) - 1 - int(np.argmin(losses)) >= patience
+
+
 @dataclass(frozen=True)
 class Data:
     """What a probe is fitted and chosen on.
@@ -87,7 +95,7 @@ def fit(
     classify = partial(_fitted, phase.classifier, seed)
     by_loss = strategy.training.select_by == "loss"
     for number, c in enumerate(_values(phase)[progress.epoch :], start=progress.epoch + 1):
-        if by_loss and _has_turned([row["val_loss"] for row in progress.history]):
+        if by_loss and has_turned([row["val_loss"] for row in progress.history]):
             break
         started = time.perf_counter()
         row: dict[str, float] = {"epoch": number, "phase": 0, "lr": c}
@@ -114,7 +122,7 @@ def head(
     classify = partial(_fitted, phase.classifier, seed)
     values, losses = _values(phase), list[float]()
     for c in values:
-        if _has_turned(losses):
+        if has_turned(losses):
             break
         losses.append(_validated(data, partial(classify, c))["val_loss"].mean())
     best = values[int(np.argmin(losses))]
@@ -140,14 +148,6 @@ def _fewest(examples: Examples) -> int:
 
 def _values(phase: Phase) -> list[float]:
     return [phase.strength] if phase.strength else [float(c) for c in strengths(phase.strengths)]
-
-
-def _has_turned(losses: list[float]) -> bool:
-    """Whether the loss, which falls along the path and then rises, has risen: the rest is left out.
-
-    The path goes from the strongest penalty to the weakest, where a fit takes many times as long.
-    """
-    return bool(losses) and len(losses) - 1 - int(np.argmin(losses)) >= _PATIENCE
 
 
 def _data(phase: Phase, features: np.ndarray, examples: Examples) -> Data:
